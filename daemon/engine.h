@@ -1,0 +1,182 @@
+/*
+ * engine: what the store rules need from a database, and no more.
+ *
+ * One database. One writer: begin, change, commit, checkpoint, all from the writer thread. Any number of readers, each with
+ * its own handle on its own thread, read-only, one short snapshot at a time. An engine knows tables and rows; it knows
+ * no rules of documents, no sessions, no sockets.
+ *
+ * Every function returns 0 or a code of protocol/error.h with *failure filled in (failure may be NULL).
+ * Spans handed to callbacks are valid only during the callback.
+ */
+#ifndef KYNETA_DAEMON_ENGINE_H
+#define KYNETA_DAEMON_ENGINE_H
+
+#include "daemon/failure.h"
+#include "protocol/meta.h"
+#include "protocol/span.h"
+
+struct engine;	      /* one database, open */
+struct engine_reader; /* one read-only handle on it */
+
+/* The tables of one store: what a hello asked for. Empty span: not given. */
+struct table_names {
+	struct span meta, records, store;
+	uint64_t layout; /* 0: not said; 1, 2: what a new store shall be */
+};
+
+/*
+ * The tables of one store, as found. Immutable; made by engine_find/engine_create, lives until the engine is closed.
+ * Engines extend it (the first member of their own struct).
+ */
+struct engine_tables {
+	enum layout layout;	  /* LAYOUT_NONE: the store is not made yet; reading it finds nothing */
+	enum layout layout_forced; /* LAYOUT_NONE: a new store's layout is free; else the only one it may get */
+	char *key;		  /* identity: the records table's name folded as the database folds it; NUL-terminated */
+	char *description;	  /* for logs: the records table's name */
+};
+
+struct engine_options {
+	const char *path;
+	uint64_t wal_limit_bytes;   /* checkpoint when the log is larger */
+	uint64_t cache_bytes;	    /* the writer's page cache */
+	uint64_t reader_cache_bytes;
+	uint64_t reserve_bytes;	    /* size of the reserve file that is released when the disk is full; 0: none */
+	/*
+	 * Called on the writer thread while something takes long: waiting for a lock of another program, recovery, a
+	 * checkpoint. @what for the log.
+	 */
+	void (*waiting)(void *context, const char *what);
+	void *context;
+};
+
+/* One row of a records table. */
+struct engine_row {
+	struct span kind;    /* "meta" or "entry" */
+	bool has_payload;
+	struct span payload; /* JSON */
+	bool has_blob;
+	struct span blob;
+};
+
+/* The gate that readers hold around each snapshot (reader.h implements it); the writer closes it to reset the log. */
+struct engine_gate {
+	void (*close)(void *context); /* returns when no snapshot is open; none begins until open */
+	void (*open)(void *context);
+	void *context;
+};
+
+struct engine_checkpoint_result {
+	uint64_t log_bytes_before;
+	bool complete; /* the log starts over */
+	uint64_t passive_us, gate_closed_us;
+};
+
+struct engine_class {
+	const char *name;
+
+	/*
+	 * Opens the database, or makes a new one. Only looks at an existing file: nothing in it changes (a file that this
+	 * daemon had in use before is recovered and checkpointed, TRUNCATE with full sync, before this returns).
+	 * Fails with ERROR_IO_ERROR, _DENIED (permission), _CORRUPT (not a database), _DISK_FULL, _BUSY.
+	 */
+	int (*open)(const struct engine_options *options, struct engine **engine, struct failure *failure);
+	/* Closes: readers must be closed. @clean checkpoints first; a fatal failure ends the process without this. */
+	int (*close)(struct engine *engine, bool clean, struct failure *failure);
+
+	/* -- writer thread, outside a transaction -- */
+
+	/*
+	 * Looks for a store by CONTRACT.md's rules ("Opening"). ERROR_INCOMPATIBLE_FORMAT with failure->detail set, the file
+	 * untouched; or *tables (layout LAYOUT_NONE if there is no store yet).
+	 */
+	int (*find)(struct engine *engine, const struct table_names *names, const struct engine_tables **tables,
+		    struct failure *failure);
+	/*
+	 * The first store was accepted: take the file in use (WAL, checkpoint of what is there). Idempotent. Called before the
+	 * first hello on a store is answered.
+	 */
+	int (*take)(struct engine *engine, struct failure *failure);
+
+	/*
+	 * Begins a transaction whose commit will be synced or not. *foreign: another program changed the file since the
+	 * last one, so nothing remembered about it holds.
+	 */
+	int (*begin)(struct engine *engine, bool synced, bool *foreign, struct failure *failure);
+	int (*commit)(struct engine *engine, struct failure *failure);
+	void (*rollback)(struct engine *engine);
+	/* Everything committed so far is on the disk when this returns. Outside a transaction. */
+	int (*sync)(struct engine *engine, struct failure *failure);
+	/* Size of the log, bytes, as of the last commit. */
+	uint64_t (*log_bytes)(struct engine *engine);
+	/* Moves the log into the database: first beside the readers, then with the gate closed so that the log starts over. */
+	int (*checkpoint)(struct engine *engine, const struct engine_gate *gate, struct engine_checkpoint_result *result,
+			  struct failure *failure);
+	/* The disk was full: give the reserve back so that deletes and reads go on / try to have it again. */
+	void (*release_reserve)(struct engine *engine);
+	int (*restore_reserve)(struct engine *engine, struct failure *failure);
+
+	/* -- writer thread, inside a transaction -- */
+
+	/* Is the transaction still there after a failed call? (The database may have rolled back by itself.) */
+	bool (*in_transaction)(struct engine *engine);
+	/* Makes the tables of a new store. The result holds from the commit on. */
+	int (*create)(struct engine *engine, const struct engine_tables *tables, enum layout layout,
+		      const struct engine_tables **created, struct failure *failure);
+	int (*put_row)(struct engine *engine, const struct engine_tables *tables, struct span document, uint64_t seq,
+		       const struct engine_row *row, struct failure *failure);
+	int (*put_meta)(struct engine *engine, const struct engine_tables *tables, struct span document, struct span meta,
+			struct failure *failure);
+	int (*delete_rows)(struct engine *engine, const struct engine_tables *tables, struct span document,
+			   struct failure *failure);
+	int (*delete_meta)(struct engine *engine, const struct engine_tables *tables, struct span document,
+			   struct failure *failure);
+	/* The daemon's own table (made when first needed). A value is at most a few MiB. */
+	int (*put_own)(struct engine *engine, struct span key, struct span value, struct failure *failure);
+	int (*delete_own)(struct engine *engine, struct span key, struct failure *failure);
+	/* Calls @each for every own row whose key begins with @prefix, in order; stops when it returns false. Also outside. */
+	int (*each_own)(struct engine *engine, struct span prefix,
+			bool (*each)(void *context, struct span key, struct span value), void *context,
+			struct failure *failure);
+
+	/* -- the writer's reads: inside or outside a transaction, seeing its own changes; @value is appended -- */
+
+	int (*get_own)(struct engine *engine, struct span key, bool *found, struct buffer *value, struct failure *failure);
+	/* The metadata row, and where the next row goes (0 without rows). */
+	int (*get_document)(struct engine *engine, const struct engine_tables *tables, struct span document, bool *found,
+			    struct buffer *meta, uint64_t *next, struct failure *failure);
+
+	/* -- readers: any thread, one thread at a time per reader -- */
+
+	int (*reader_open)(struct engine *engine, struct engine_reader **reader, struct failure *failure);
+	void (*reader_close)(struct engine_reader *reader);
+	/* One snapshot: everything read between the two is one state of the database. */
+	int (*reader_begin)(struct engine_reader *reader, struct failure *failure);
+	void (*reader_end)(struct engine_reader *reader);
+	int (*reader_get_own)(struct engine_reader *reader, struct span key, bool *found, struct buffer *value,
+			      struct failure *failure);
+	int (*reader_get_document)(struct engine_reader *reader, const struct engine_tables *tables, struct span document,
+				   bool *found, struct buffer *meta, uint64_t *next, struct failure *failure);
+	/* Rows with first <= seq < end in order, until @each returns false. */
+	int (*reader_rows)(struct engine_reader *reader, const struct engine_tables *tables, struct span document,
+			   uint64_t first, uint64_t end, bool (*each)(void *context, uint64_t seq, const struct engine_row *row),
+			   void *context, struct failure *failure);
+	/*
+	 * Ids that begin with @prefix and come after @after (by bytes; without has_after: from the first), until @each
+	 * returns false. Costs what it returns.
+	 */
+	int (*reader_documents)(struct engine_reader *reader, const struct engine_tables *tables, struct span prefix,
+				bool has_after, struct span after, bool (*each)(void *context, struct span document),
+				void *context, struct failure *failure);
+};
+
+/* Every engine begins with this. */
+struct engine {
+	const struct engine_class *class;
+};
+struct engine_reader {
+	const struct engine_class *class;
+};
+
+extern const struct engine_class engine_sqlite;
+
+#endif
