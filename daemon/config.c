@@ -1,0 +1,705 @@
+#include "daemon/config.h"
+
+#include "daemon/log.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <ini.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define PROGRAM "kyneta-stored"
+
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Room for a value or a range as text. A path given may be longer: it is cut where it is quoted. */
+#define TEXT_SIZE 160
+
+/* inih's buffer for a line; its two bytes for the end of the line and the NUL are in it. */
+#define FILE_LINE_MAX 197
+
+enum option_kind { KIND_TEXT, KIND_SIZE, KIND_COUNT, KIND_SECONDS, KIND_MODE, KIND_DURABILITY, KIND_LEVEL };
+
+/* A row of OPTION_TABLE. */
+struct option_row {
+	enum option_kind kind;
+	const char *name;
+	size_t offset; /* of its field in struct config */
+	const char *initial_text;
+	uint64_t initial, least, most;
+	const char *reason;
+};
+
+/* The default of a path is text, that of everything else a number. */
+#define INITIAL_TEXT(initial)	   .initial_text = (initial)
+#define INITIAL_SIZE(number)	   .initial = (number)
+#define INITIAL_COUNT(number)	   .initial = (number)
+#define INITIAL_SECONDS(number)	   .initial = (number)
+#define INITIAL_MODE(number)	   .initial = (number)
+#define INITIAL_DURABILITY(number) .initial = (number)
+#define INITIAL_LEVEL(number)	   .initial = (number)
+
+static const struct option_row rows[] = {
+#define X(option, field, spelling, start, low, high, why)                                                              \
+	{.kind = KIND_##option,                                                                                        \
+	 .name = (spelling),                                                                                           \
+	 .offset = offsetof(struct config, field),                                                                     \
+	 INITIAL_##option(start),                                                                                      \
+	 .least = (low),                                                                                               \
+	 .most = (high),                                                                                               \
+	 .reason = (why)},
+    OPTION_TABLE(X)
+#undef X
+};
+
+#define ROWS ARRAY_SIZE(rows)
+
+/* Words that stand for numbers. */
+struct choice {
+	const char *name;
+	uint64_t value;
+};
+
+static const struct choice durabilities[] = {{"synced", 1}, {"committed", 0}, {NULL, 0}};
+
+static const struct choice levels[] = {
+#define X(constant, number, name) {#name, number},
+    LOG_LEVEL_LIST(X)
+#undef X
+	{NULL, 0}};
+
+/* Where the one line about what is wrong goes. */
+struct report {
+	char *message;
+	size_t size;
+};
+
+/* ---- values ---- */
+
+static const struct choice *choices_of(const struct option_row *row)
+{
+	if (row->kind == KIND_DURABILITY)
+		return durabilities;
+	return row->kind == KIND_LEVEL ? levels : NULL;
+}
+
+/* Digits and nothing else, then a suffix if @suffixes. */
+static bool parse_number(const char *text, unsigned base, bool suffixes, uint64_t *value)
+{
+	static const char letters[] = "kKmMgG";
+	uint64_t number = 0;
+	const char *at = text, *letter;
+
+	for (; *at >= '0' && (unsigned)(*at - '0') < base; at++)
+		if (__builtin_mul_overflow(number, base, &number) ||
+		    __builtin_add_overflow(number, (uint64_t)(*at - '0'), &number))
+			return false;
+	if (at == text)
+		return false;
+	if (suffixes && *at != '\0' && (letter = strchr(letters, *at)) != NULL) {
+		if (__builtin_mul_overflow(number, UINT64_C(1) << ((letter - letters) / 2 * 10 + 10), &number))
+			return false;
+		at++;
+	}
+	*value = number;
+	return *at == '\0';
+}
+
+/* @text as a value of @row's option; false if it does not take this. */
+static bool parse_value(const struct option_row *row, const char *text, uint64_t *value)
+{
+	const struct choice *choice = choices_of(row);
+
+	if (choice != NULL) {
+		for (; choice->name != NULL; choice++) {
+			if (strcmp(choice->name, text) == 0) {
+				*value = choice->value;
+				return true;
+			}
+		}
+		return false;
+	}
+	if (!parse_number(text, row->kind == KIND_MODE ? 8 : 10, row->kind == KIND_SIZE, value))
+		return false;
+	return *value >= row->least && *value <= row->most;
+}
+
+static void *field_of(struct config *config, const struct option_row *row)
+{
+	return (char *)config + row->offset;
+}
+
+static void set_number(struct config *config, const struct option_row *row, uint64_t value)
+{
+	memcpy(field_of(config, row), &value, sizeof(value));
+}
+
+static void set_text(struct config *config, const struct option_row *row, const char *text)
+{
+	memcpy(field_of(config, row), &text, sizeof(text));
+}
+
+void config_defaults(struct config *config)
+{
+	for (size_t i = 0; i < ROWS; i++) {
+		if (rows[i].kind == KIND_TEXT)
+			set_text(config, &rows[i], rows[i].initial_text);
+		else
+			set_number(config, &rows[i], rows[i].initial);
+	}
+}
+
+/* A number as the option would take it. */
+static void print_value(const struct option_row *row, uint64_t value, char out[TEXT_SIZE])
+{
+	const struct choice *choice = choices_of(row);
+	unsigned shift = 0;
+
+	for (; choice != NULL && choice->name != NULL; choice++) {
+		if (choice->value == value) {
+			snprintf(out, TEXT_SIZE, "%s", choice->name);
+			return;
+		}
+	}
+	if (row->kind == KIND_MODE) {
+		snprintf(out, TEXT_SIZE, "%04" PRIo64, value);
+		return;
+	}
+	while (row->kind == KIND_SIZE && shift < 3 && value != 0 && value % 1024 == 0) {
+		value /= 1024;
+		shift++;
+	}
+	snprintf(out, TEXT_SIZE, "%" PRIu64 "%.*s", value, shift == 0 ? 0 : 1, shift == 0 ? "" : &"KMG"[shift - 1]);
+}
+
+static void print_default(const struct option_row *row, char out[TEXT_SIZE])
+{
+	if (row->kind == KIND_TEXT)
+		snprintf(out, TEXT_SIZE, "%s", row->initial_text);
+	else
+		print_value(row, row->initial, out);
+}
+
+/* The range alone: "4K to 1G", "synced or committed". */
+static void print_range(const struct option_row *row, char out[TEXT_SIZE])
+{
+	const struct choice *choice = choices_of(row);
+	char least[TEXT_SIZE], most[TEXT_SIZE];
+	size_t length = 0;
+
+	if (choice == NULL && row->kind == KIND_TEXT) {
+		snprintf(out, TEXT_SIZE, "a path");
+		return;
+	}
+	if (choice == NULL) {
+		print_value(row, row->least, least);
+		print_value(row, row->most, most);
+		snprintf(out, TEXT_SIZE, "%.60s to %.60s", least, most);
+		return;
+	}
+	for (size_t i = 0; choice[i].name != NULL; i++) {
+		const char *between = i == 0 ? "" : choice[i + 1].name == NULL ? " or " : ", ";
+
+		length += (size_t)snprintf(out + length, TEXT_SIZE - length, "%s%s", between, choice[i].name);
+	}
+}
+
+/* What the option takes, for a sentence: "a size from 4K to 1G". */
+static void print_takes(const struct option_row *row, char out[TEXT_SIZE])
+{
+	static const char *const nouns[] = {
+	    [KIND_TEXT] = "",
+	    [KIND_SIZE] = "a size from ",
+	    [KIND_COUNT] = "a number from ",
+	    [KIND_SECONDS] = "seconds from ",
+	    [KIND_MODE] = "an octal mode from ",
+	    [KIND_DURABILITY] = "",
+	    [KIND_LEVEL] = "",
+	};
+	char range[TEXT_SIZE];
+
+	print_range(row, range);
+	snprintf(out, TEXT_SIZE, "%s%.120s", nouns[row->kind], range);
+}
+
+/* ---- complaints ---- */
+
+__attribute__((format(printf, 2, 3))) static void complain(const struct report *report, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(report->message, report->size, format, arguments);
+	va_end(arguments);
+}
+
+static void complain_of_value(const struct report *report, const char *prefix, const struct option_row *row,
+			      const char *text)
+{
+	char takes[TEXT_SIZE], quoted[TEXT_SIZE];
+
+	print_takes(row, takes);
+	log_escape(text, strlen(text), quoted, sizeof(quoted));
+	complain(report, "%s%s takes %s, got \"%s\"", prefix, row->name, takes, quoted);
+}
+
+/* Levenshtein's distance, in one row of its table; names longer than that are far away. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t cost[TEXT_SIZE];
+	size_t length = strlen(b);
+
+	if (length >= TEXT_SIZE)
+		return SIZE_MAX;
+	for (size_t j = 0; j <= length; j++)
+		cost[j] = j;
+	for (size_t i = 1; a[i - 1] != '\0'; i++) {
+		size_t diagonal = cost[0];
+
+		cost[0] = i;
+		for (size_t j = 1; j <= length; j++) {
+			size_t least = diagonal + (a[i - 1] != b[j - 1]);
+
+			diagonal = cost[j];
+			if (cost[j] + 1 < least)
+				least = cost[j] + 1;
+			if (cost[j - 1] + 1 < least)
+				least = cost[j - 1] + 1;
+			cost[j] = least;
+		}
+	}
+	return cost[length];
+}
+
+/* The option that was probably meant: one that begins like this, else one that differs in a third of its letters at
+ * most; or NULL. */
+static const struct option_row *nearest(const char *name)
+{
+	const struct option_row *best = NULL;
+	size_t best_distance = SIZE_MAX;
+
+	for (size_t i = 0; i < ROWS; i++) {
+		size_t length = strlen(rows[i].name);
+		size_t away = distance(rows[i].name, name);
+
+		if (name[0] != '\0' && strncmp(rows[i].name, name, strlen(name)) == 0)
+			return &rows[i];
+		if (away < best_distance && away <= length / 3 + 1) {
+			best_distance = away;
+			best = &rows[i];
+		}
+	}
+	return best;
+}
+
+static void complain_of_name(const struct report *report, const char *prefix, const char *what, const char *dashes,
+			     const char *name)
+{
+	const struct option_row *meant = nearest(name);
+	char quoted[TEXT_SIZE];
+
+	log_escape(name, strlen(name), quoted, sizeof(quoted));
+	if (meant != NULL)
+		complain(report, "%sunknown %s %s%s; did you mean %s%s?", prefix, what, dashes, quoted, dashes,
+			 meant->name);
+	else
+		complain(report, "%sunknown %s %s%s; --help tells them all", prefix, what, dashes, quoted);
+}
+
+/* Takes @text for @row's option, or complains. @text must live as long as the process. */
+static bool set_option(struct config *config, const struct option_row *row, const char *text, const char *prefix,
+		       const struct report *report)
+{
+	uint64_t value;
+
+	if (row->kind == KIND_TEXT && text[0] != '\0') {
+		set_text(config, row, text);
+		return true;
+	}
+	if (row->kind != KIND_TEXT && parse_value(row, text, &value)) {
+		set_number(config, row, value);
+		return true;
+	}
+	complain_of_value(report, prefix, row, text);
+	return false;
+}
+
+/* ---- the file ---- */
+
+/* A file on its way through inih, which calls back for each line and for each key. */
+struct file {
+	FILE *stream;
+	const char *path;
+	struct config *config;
+	struct report report;
+	unsigned line;
+	unsigned bad_line; /* the first whose complaint is in the report; 0: none */
+	char prefix[TEXT_SIZE];
+};
+
+static void set_bad(struct file *file)
+{
+	char path[TEXT_SIZE - 16];
+
+	file->bad_line = file->line;
+	log_escape(file->path, strlen(file->path), path, sizeof(path));
+	snprintf(file->prefix, sizeof(file->prefix), "%s:%u: ", path, file->line);
+}
+
+/*
+ * fgets for inih, that counts the lines and refuses what inih would misread without a word: lines that it would cut,
+ * and NUL. Blanks before a key are skipped, because to inih such a line continues the one before it.
+ */
+static char *read_line(char *out, int size, void *context)
+{
+	struct file *file = context;
+	size_t length = 0, limit = (size_t)size - 2;
+	bool text = false, bad = false;
+	int byte;
+
+	file->line++;
+	while ((byte = getc(file->stream)) != EOF && byte != '\n') {
+		if (!text && (byte == ' ' || byte == '\t'))
+			continue;
+		text = true;
+		bad = bad || byte == '\0' || length == limit;
+		if (!bad)
+			out[length++] = (char)byte;
+	}
+	if (byte == EOF && !text)
+		return NULL;
+	if (bad && file->bad_line == 0) {
+		set_bad(file);
+		complain(&file->report, "%sa line is text of at most %zu bytes", file->prefix, limit);
+	}
+	out[bad ? 0 : length++] = '\n';
+	out[bad ? 1 : length] = '\0';
+	return out;
+}
+
+/* inih goes on after an error: only the first is told. Returns nonzero, inih's success, always; bad_line tells. */
+static int take_key(void *context, const char *section, const char *name, const char *value)
+{
+	struct file *file = context;
+	char *copy;
+
+	if (file->bad_line != 0)
+		return 1;
+	set_bad(file);
+	if (section[0] != '\0' && strcmp(section, PROGRAM) != 0) {
+		char quoted[TEXT_SIZE];
+
+		log_escape(section, strlen(section), quoted, sizeof(quoted));
+		complain(&file->report, "%sunknown section [%s]; there is only [" PROGRAM "]", file->prefix, quoted);
+		return 1;
+	}
+	for (size_t i = 0; i < ROWS; i++) {
+		if (strcmp(rows[i].name, name) != 0)
+			continue;
+		copy = strdup(value);
+		if (copy == NULL)
+			complain(&file->report, "%sout of memory", file->prefix);
+		else if (set_option(file->config, &rows[i], copy, file->prefix, &file->report))
+			file->bad_line = 0;
+		/* A path stays for good; the rest is a number by now. */
+		if (rows[i].kind != KIND_TEXT)
+			free(copy);
+		return 1;
+	}
+	complain_of_name(&file->report, file->prefix, "key", "", name);
+	return 1;
+}
+
+static bool read_file(struct config *config, const char *path, const struct report *report)
+{
+	struct file file = {.path = path, .config = config, .report = *report};
+	bool unreadable;
+	int result, error;
+
+	file.stream = fopen(path, "re");
+	if (file.stream == NULL) {
+		complain(report, "--config takes a file, cannot open %s: %s", path, strerror(errno));
+		return false;
+	}
+	errno = 0;
+	result = ini_parse_stream(read_line, &file, take_key, &file);
+	error = errno;
+	unreadable = ferror(file.stream) != 0;
+	fclose(file.stream);
+	if (unreadable) {
+		complain(report, "--config takes a file, cannot read %s: %s", path, strerror(error));
+		return false;
+	}
+	/* A line that is neither a key nor a section nor a comment; it may come before the line of another complaint.
+	 */
+	if (result > 0 && (file.bad_line == 0 || (unsigned)result < file.bad_line)) {
+		file.line = (unsigned)result;
+		set_bad(&file);
+		complain(report, "%sa line is \"key = value\", [" PROGRAM "], or a comment after # or ;", file.prefix);
+	} else if (result < 0) {
+		complain(report, "--config %s: out of memory", path);
+		return false;
+	}
+	return file.bad_line == 0;
+}
+
+/* ---- the command line ---- */
+
+/* What getopt_long returns for the options that are not in the table; a row's number is counted from ROW_FIRST. */
+enum { OPTION_CONFIG = 256, OPTION_VERSION, OPTION_OPTIONS, ROW_FIRST };
+
+struct command_line {
+	const char *given[ROWS]; /* the text for each row; NULL: not given */
+	const char *file;
+};
+
+static void print_help(FILE *out);
+static void print_options(FILE *out);
+
+/* Answers on stdout, or complains that it cannot be written. */
+static enum config_result answer(int option, const struct report *report)
+{
+	if (option == OPTION_VERSION)
+		puts(PROGRAM " " KYNETA_VERSION);
+	else if (option == OPTION_OPTIONS)
+		print_options(stdout);
+	else
+		print_help(stdout);
+	if (fflush(stdout) == 0 && ferror(stdout) == 0)
+		return CONFIG_DONE;
+	complain(report, "cannot write to stdout: %s", strerror(errno));
+	return CONFIG_WRONG;
+}
+
+/* getopt_long found no such option, no value, or one too many: says which. */
+static void complain_of_argument(const struct report *report, int found, char **argv)
+{
+	const char *argument = argv[optind - 1];
+	char takes[TEXT_SIZE], name[TEXT_SIZE];
+
+	if (found == ':' && optopt >= ROW_FIRST) {
+		print_takes(&rows[optopt - ROW_FIRST], takes);
+		complain(report, "--%s takes %s, got nothing", rows[optopt - ROW_FIRST].name, takes);
+	} else if (found == ':') {
+		complain(report, "--config takes a file, got nothing");
+	} else if (optopt >= OPTION_CONFIG || (optopt == 'h' && strncmp(argument, "--", 2) == 0)) {
+		log_escape(argument, strcspn(argument, "="), name, sizeof(name));
+		complain(report, "%s takes no value", name);
+	} else if (optopt != 0) {
+		complain(report, "unknown option -%c; --help tells them all", optopt);
+	} else {
+		snprintf(name, sizeof(name), "%.*s", (int)strcspn(argument + 2, "="), argument + 2);
+		complain_of_name(report, "", "option", "--", name);
+	}
+}
+
+static enum config_result read_command_line(struct command_line *line, int argc, char **argv,
+					    const struct report *report)
+{
+	struct option options[ROWS + 5] = {
+	    {"config", required_argument, NULL, OPTION_CONFIG},
+	    {"help", no_argument, NULL, 'h'},
+	    {"version", no_argument, NULL, OPTION_VERSION},
+	    {"options", no_argument, NULL, OPTION_OPTIONS},
+	};
+	struct config checked;
+	int found;
+
+	for (size_t i = 0; i < ROWS; i++)
+		options[i + 4] = (struct option){rows[i].name, required_argument, NULL, ROW_FIRST + (int)i};
+	optind = 0; /* glibc's way to begin anew */
+	opterr = 0;
+	while ((found = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		switch (found) {
+		case OPTION_CONFIG:
+			line->file = optarg;
+			break;
+		case 'h':
+		case OPTION_VERSION:
+		case OPTION_OPTIONS:
+			return answer(found, report);
+		case ':':
+		case '?':
+			complain_of_argument(report, found, argv);
+			return CONFIG_WRONG;
+		default:
+			if (!set_option(&checked, &rows[found - ROW_FIRST], optarg, "--", report))
+				return CONFIG_WRONG;
+			line->given[found - ROW_FIRST] = optarg;
+		}
+	}
+	if (optind < argc) {
+		char quoted[TEXT_SIZE];
+
+		log_escape(argv[optind], strlen(argv[optind]), quoted, sizeof(quoted));
+		complain(report, "takes options only, got \"%s\"", quoted);
+		return CONFIG_WRONG;
+	}
+	return CONFIG_RUN;
+}
+
+static const struct option_row *row_at(size_t offset)
+{
+	for (size_t i = 0; i < ROWS; i++)
+		if (rows[i].offset == offset)
+			return &rows[i];
+	abort(); /* a relation names a field of the table */
+}
+
+/* Is the first option's value within the second's, less @margin? Complains if not. */
+static bool check_relation(const struct config *config, size_t first, size_t second, uint64_t margin,
+			   const struct report *report)
+{
+	const struct option_row *small = row_at(first), *large = row_at(second);
+	uint64_t small_value, large_value;
+	char small_text[TEXT_SIZE], large_text[TEXT_SIZE], margin_text[TEXT_SIZE];
+
+	memcpy(&small_value, (const char *)config + first, sizeof(small_value));
+	memcpy(&large_value, (const char *)config + second, sizeof(large_value));
+	if (small_value + margin <= large_value || (margin > 0 && large_value == 0))
+		return true;
+	print_value(small, small_value, small_text);
+	print_value(large, large_value, large_text);
+	print_value(large, margin, margin_text);
+	if (margin == 0)
+		complain(report, "--%s (%s) must be at least --%s (%s)", large->name, large_text, small->name,
+			 small_text);
+	else
+		complain(report, "--%s (%s) must be 0, or at least --%s (%s) and %s", large->name, large_text,
+			 small->name, small_text, margin_text);
+	return false;
+}
+
+enum config_result config_read(struct config *config, int argc, char **argv, char *message, unsigned long size)
+{
+	struct report report = {message, size};
+	struct command_line line = {0};
+	enum config_result result = read_command_line(&line, argc, argv, &report);
+
+	if (result != CONFIG_RUN)
+		return result;
+	config_defaults(config);
+	if (line.file != NULL && !read_file(config, line.file, &report))
+		return CONFIG_WRONG;
+	for (size_t i = 0; i < ROWS; i++)
+		if (line.given[i] != NULL && !set_option(config, &rows[i], line.given[i], "--", &report))
+			return CONFIG_WRONG;
+#define X(first, second, margin)                                                                                       \
+	if (!check_relation(config, offsetof(struct config, first), offsetof(struct config, second), margin, &report)) \
+		return CONFIG_WRONG;
+	OPTION_RELATION_LIST(X)
+#undef X
+	return CONFIG_RUN;
+}
+
+/* ---- help ---- */
+
+#define INDENT 6
+
+static size_t columns(FILE *out)
+{
+	struct winsize window;
+
+	if (ioctl(fileno(out), TIOCGWINSZ, &window) != 0 || window.ws_col == 0)
+		return 80;
+	return window.ws_col < 40 ? 40 : window.ws_col > 120 ? 120 : window.ws_col;
+}
+
+/* Words of @text between @indent and @width columns, then a newline. @at: where the line stands already. */
+static void print_wrapped(FILE *out, const char *text, size_t indent, size_t at, size_t width)
+{
+	while (*text != '\0') {
+		size_t word = strcspn(text, " ");
+		bool first = at == indent;
+
+		if (!first && at + 1 + word > width) {
+			fprintf(out, "\n%*s", (int)indent, "");
+			at = indent;
+			first = true;
+		}
+		fprintf(out, "%s%.*s", first ? "" : " ", (int)word, text);
+		at += word + !first;
+		text += word;
+		text += strspn(text, " ");
+	}
+	fputc('\n', out);
+}
+
+static void print_row(FILE *out, const struct option_row *row, size_t width)
+{
+	static const char *const values[] = {
+	    [KIND_TEXT] = "PATH", [KIND_SIZE] = "SIZE",	      [KIND_COUNT] = "NUMBER", [KIND_SECONDS] = "SECONDS",
+	    [KIND_MODE] = "MODE", [KIND_DURABILITY] = "WHAT", [KIND_LEVEL] = "LEVEL",
+	};
+	char initial[TEXT_SIZE], range[TEXT_SIZE], head[2 * TEXT_SIZE];
+
+	print_default(row, initial);
+	print_range(row, range);
+	fprintf(out, "  --%s %s\n%*s", row->name, values[row->kind], INDENT, "");
+	print_wrapped(out, row->reason, INDENT, INDENT, width);
+	snprintf(head, sizeof(head), row->kind == KIND_TEXT ? "default %s" : "default %s; %s", initial, range);
+	fprintf(out, "%*s", INDENT, "");
+	print_wrapped(out, head, INDENT, INDENT, width);
+}
+
+static void print_help(FILE *out)
+{
+	static const struct {
+		const char *name, *meaning;
+	} others[] = {
+	    {"--config FILE",
+	     "read options from FILE first: \"name = value\" lines, names as here without dashes, in a section "
+	     "[" PROGRAM "] or in none; # or ; begins a comment"},
+	    {"-h, --help", "print this"},
+	    {"--version", "print the version"},
+	    {"--options", "print name, default, range and meaning of each option, separated by tabs"},
+	};
+	static const char *const exits[][2] = {
+#define X(constant, status, meaning) {#status, meaning},
+	    EXIT_LIST(X)
+#undef X
+	};
+	size_t width = columns(out);
+
+	fputs("Usage: " PROGRAM " [OPTION]...\n", out);
+	print_wrapped(out,
+		      "Keeps documents in one SQLite database and serves them on a Unix socket to many processes. "
+		      "kyneta-storectl talks to it.",
+		      0, 0, width);
+	fputs("\nOptions (sizes are bytes, or take K, M, G for 1024, 1024^2, 1024^3)\n\n", out);
+	for (size_t i = 0; i < ROWS; i++)
+		print_row(out, &rows[i], width);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		fprintf(out, "  %s\n%*s", others[i].name, INDENT, "");
+		print_wrapped(out, others[i].meaning, INDENT, INDENT, width);
+	}
+	fputs("\nSignals\n\n", out);
+	fprintf(out, "%*s", INDENT, "");
+	print_wrapped(
+	    out,
+	    "SIGTERM, SIGINT: take nothing new, finish what was accepted, checkpoint, end. The same again: end at "
+	    "once; the database is consistent all the same.",
+	    INDENT, INDENT, width);
+	fputs("\nExit status\n\n", out);
+	for (size_t i = 0; i < ARRAY_SIZE(exits); i++) {
+		fprintf(out, "  %s   ", exits[i][0]);
+		print_wrapped(out, exits[i][1], INDENT, INDENT, width);
+	}
+}
+
+static void print_options(FILE *out)
+{
+	char initial[TEXT_SIZE], range[TEXT_SIZE];
+
+	for (size_t i = 0; i < ROWS; i++) {
+		print_default(&rows[i], initial);
+		print_range(&rows[i], range);
+		fprintf(out, "%s\t%s\t%s\t%s\n", rows[i].name, initial, range, rows[i].reason);
+	}
+}
