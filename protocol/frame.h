@@ -22,6 +22,14 @@ static inline uint32_t frame_length(const uint8_t header[FRAME_HEADER_SIZE])
 	return (uint32_t)header[0] << 24 | (uint32_t)header[1] << 16 | (uint32_t)header[2] << 8 | header[3];
 }
 
+static inline void frame_put_length(uint8_t header[FRAME_HEADER_SIZE], uint32_t length)
+{
+	header[0] = (uint8_t)(length >> 24);
+	header[1] = (uint8_t)(length >> 16);
+	header[2] = (uint8_t)(length >> 8);
+	header[3] = (uint8_t)length;
+}
+
 /* frame_begin(out) - leave room for a header; returns the mark that frame_end wants. Frames can follow each other. */
 size_t frame_begin(struct buffer *out);
 

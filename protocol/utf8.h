@@ -8,4 +8,7 @@
 
 bool utf8_valid(struct span text);
 
+/* utf8_prefix(text) - how many bytes from the start are valid UTF-8, ending between two characters. */
+size_t utf8_prefix(struct span text);
+
 #endif
