@@ -232,6 +232,37 @@ static size_t put_utf8(uint8_t out[4], uint32_t point)
 	return 4;
 }
 
+/* A surrogate alone has no UTF-8: U+FFFD in its place. */
+static inline uint32_t well_formed(uint32_t point)
+{
+	return (point & 0xfffff800u) == 0xd800 ? 0xfffd : point;
+}
+
+void json_string_decode(struct json_value value, struct buffer *out)
+{
+	struct span content = inside(value);
+	const uint8_t *at = content.data, *end, *run;
+	uint8_t *to;
+
+	/* What a string means is never longer than how it is written, so everything goes straight to its place. */
+	if (content.size == 0 || !buffer_reserve(out, content.size))
+		return;
+	end = at + content.size;
+	to = out->data + out->size;
+	while (at < end) {
+		if (*at == '\\') {
+			to += put_utf8(to, well_formed(take_escape(&at, end)));
+			continue;
+		}
+		/* In checked text only an escape ends the run. */
+		run = json_skip_plain(at + 1, end);
+		memcpy(to, at, (size_t)(run - at));
+		to += run - at;
+		at = run;
+	}
+	out->size = (size_t)(to - out->data);
+}
+
 /* The next piece of what a string means: a run without escapes in place, or one escape written to @scratch. */
 static struct span next_piece(const uint8_t **at, const uint8_t *end, uint8_t scratch[4])
 {
@@ -242,28 +273,6 @@ static struct span next_piece(const uint8_t **at, const uint8_t *end, uint8_t sc
 	escape = memchr(start, '\\', (size_t)(end - start));
 	*at = escape != NULL ? escape : end;
 	return span_of(start, (size_t)(*at - start));
-}
-
-void json_string_decode(struct json_value value, struct buffer *out)
-{
-	static const uint8_t replacement[] = {0xef, 0xbf, 0xbd}; /* U+FFFD */
-	struct span content = inside(value), piece;
-	const uint8_t *at = content.data, *end;
-	uint8_t scratch[4];
-
-	if (content.size == 0)
-		return;
-	end = at + content.size;
-	/* What a string means is never longer than how it is written. */
-	if (!buffer_reserve(out, content.size))
-		return;
-	while (at < end) {
-		piece = next_piece(&at, end, scratch);
-		/* A surrogate is the only thing that is written as three bytes from ed a0 on. */
-		if (piece.data == scratch && piece.size == 3 && scratch[0] == 0xed && scratch[1] >= 0xa0)
-			piece = span_of(replacement, sizeof(replacement));
-		buffer_append(out, piece.data, piece.size);
-	}
 }
 
 /* Compares what a string means, piece by piece, with another sequence of pieces. */
@@ -302,6 +311,8 @@ bool json_string_equal(struct json_value a, struct json_value b)
 
 	if (a.type != JSON_STRING || b.type != JSON_STRING)
 		return false;
+	if (span_equal(a.text, b.text))
+		return true;
 	while (pieces_left(&left) && pieces_left(&right)) {
 		common = left.piece.size < right.piece.size ? left.piece.size : right.piece.size;
 		if (memcmp(left.piece.data, right.piece.data, common) != 0)
@@ -314,11 +325,16 @@ bool json_string_equal(struct json_value a, struct json_value b)
 
 bool json_string_is(struct json_value value, const char *text)
 {
-	struct pieces pieces = pieces_of(inside(value));
+	struct span content = inside(value);
+	struct pieces pieces;
 	size_t left = strlen(text);
 
-	if (value.type != JSON_STRING)
+	/* What a string means is never longer than how it is written, and shorter if there is an escape in it. */
+	if (value.type != JSON_STRING || content.size < left)
 		return false;
+	if (content.size == left)
+		return left == 0 || memcmp(content.data, text, left) == 0;
+	pieces = pieces_of(content);
 	while (pieces_left(&pieces)) {
 		if (pieces.piece.size > left || memcmp(pieces.piece.data, text, pieces.piece.size) != 0)
 			return false;

@@ -8,6 +8,8 @@
 
 #include "protocol/span.h"
 
+#include <endian.h>
+
 #define JSON_WORD_ONES UINT64_C(0x0101010101010101)
 #define JSON_WORD_HIGH UINT64_C(0x8080808080808080)
 
@@ -34,30 +36,31 @@ static inline bool json_is_special(uint8_t byte)
 	return byte < 0x20 || byte == '"' || byte == '\\';
 }
 
-/* Is a byte of the word zero? */
-static inline uint64_t json_has_zero(uint64_t word)
+/* The high bit of every byte that is zero; of some above the first one too. */
+static inline uint64_t json_zero_bytes(uint64_t word)
 {
 	return (word - JSON_WORD_ONES) & ~word & JSON_WORD_HIGH;
 }
 
-static inline uint64_t json_has_special(uint64_t word)
+/* The high bit of every special byte; of some above the first one too. */
+static inline uint64_t json_special_bytes(uint64_t word)
 {
 	uint64_t below_space = (word - JSON_WORD_ONES * 0x20) & ~word & JSON_WORD_HIGH;
 
-	return below_space | json_has_zero(word ^ (JSON_WORD_ONES * '"')) |
-	       json_has_zero(word ^ (JSON_WORD_ONES * '\\'));
+	return below_space | json_zero_bytes(word ^ (JSON_WORD_ONES * '"')) |
+	       json_zero_bytes(word ^ (JSON_WORD_ONES * '\\'));
 }
 
 /* The first special byte at or after @at. */
 static inline const uint8_t *json_skip_plain(const uint8_t *at, const uint8_t *end)
 {
-	uint64_t word[2];
+	uint64_t word;
 
-	while (end - at >= 16) {
-		memcpy(word, at, sizeof(word));
-		if ((json_has_special(word[0]) | json_has_special(word[1])) != 0)
-			break;
-		at += 16;
+	for (; end - at >= 8; at += 8) {
+		memcpy(&word, at, sizeof(word));
+		word = json_special_bytes(le64toh(word));
+		if (word != 0)
+			return at + __builtin_ctzll(word) / 8;
 	}
 	while (at < end && !json_is_special(*at))
 		at++;
