@@ -312,7 +312,7 @@ static void complain_of_name(const struct report *report, const char *prefix, co
 		complain(report, "%sunknown %s %s%s; --help tells them all", prefix, what, dashes, quoted);
 }
 
-/* Takes @text for @row's option, or complains. @text must live as long as the process. */
+/* Takes @text for @row's option, or complains. A path must live as long as the process. */
 static bool set_option(struct config *config, const struct option_row *row, const char *text, const char *prefix,
 		       const struct report *report)
 {
@@ -383,11 +383,30 @@ static char *read_line(char *out, int size, void *context)
 	return out;
 }
 
+/* Paths from files: kept for good, in one place, so that one which the command line overrides is no leak. */
+struct kept_text {
+	struct kept_text *next;
+	char text[];
+};
+
+static struct kept_text *kept_texts;
+
+static const char *keep_text(const char *text)
+{
+	size_t size = strlen(text) + 1;
+	struct kept_text *kept = malloc(sizeof(*kept) + size);
+
+	if (kept == NULL)
+		return NULL;
+	kept->next = kept_texts;
+	kept_texts = kept;
+	return memcpy(kept->text, text, size);
+}
+
 /* inih goes on after an error: only the first is told. Returns nonzero, inih's success, always; bad_line tells. */
 static int take_key(void *context, const char *section, const char *name, const char *value)
 {
 	struct file *file = context;
-	char *copy;
 
 	if (file->bad_line != 0)
 		return 1;
@@ -402,14 +421,10 @@ static int take_key(void *context, const char *section, const char *name, const 
 	for (size_t i = 0; i < ROWS; i++) {
 		if (strcmp(rows[i].name, name) != 0)
 			continue;
-		copy = strdup(value);
-		if (copy == NULL)
+		if (rows[i].kind == KIND_TEXT && (value = keep_text(value)) == NULL)
 			complain(&file->report, "%sout of memory", file->prefix);
-		else if (set_option(file->config, &rows[i], copy, file->prefix, &file->report))
+		else if (set_option(file->config, &rows[i], value, file->prefix, &file->report))
 			file->bad_line = 0;
-		/* A path stays for good; the rest is a number by now. */
-		if (rows[i].kind != KIND_TEXT)
-			free(copy);
 		return 1;
 	}
 	complain_of_name(&file->report, file->prefix, "key", "", name);
@@ -637,15 +652,15 @@ static void print_row(FILE *out, const struct option_row *row, size_t width)
 	    [KIND_TEXT] = "PATH", [KIND_SIZE] = "SIZE",	      [KIND_COUNT] = "NUMBER", [KIND_SECONDS] = "SECONDS",
 	    [KIND_MODE] = "MODE", [KIND_DURABILITY] = "WHAT", [KIND_LEVEL] = "LEVEL",
 	};
-	char initial[TEXT_SIZE], range[TEXT_SIZE], head[2 * TEXT_SIZE];
+	char initial[TEXT_SIZE], range[TEXT_SIZE];
+	int at;
 
 	print_default(row, initial);
 	print_range(row, range);
 	fprintf(out, "  --%s %s\n%*s", row->name, values[row->kind], INDENT, "");
 	print_wrapped(out, row->reason, INDENT, INDENT, width);
-	snprintf(head, sizeof(head), row->kind == KIND_TEXT ? "default %s" : "default %s; %s", initial, range);
-	fprintf(out, "%*s", INDENT, "");
-	print_wrapped(out, head, INDENT, INDENT, width);
+	at = fprintf(out, "%*sdefault %s%s", INDENT, "", initial, row->kind == KIND_TEXT ? "" : ";");
+	print_wrapped(out, row->kind == KIND_TEXT ? "" : range, INDENT, at < 0 ? 0 : (size_t)at, width);
 }
 
 static void print_help(FILE *out)

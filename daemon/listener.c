@@ -95,8 +95,9 @@ int listener_open(const char *path, unsigned mode, int *fd, char *message, unsig
 
 	/* An empty name would be bound to an abstract one. */
 	if (length == 0 || length > PATH_LIMIT) {
-		snprintf(message, size, "cannot listen on \"%s\": a socket's path has 1 to %zu bytes, this one has %zu",
-			 path, PATH_LIMIT, length);
+		snprintf(message, size,
+			 "cannot listen on \"%.300s\": a socket's path has 1 to %zu bytes, this one has %zu", path,
+			 PATH_LIMIT, length);
 		return -1;
 	}
 	memcpy(address.sun_path, path, length);

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,18 +37,21 @@ static int resolve_folder(const char *path, char resolved[PATH_MAX])
 	const char *slash = strrchr(path, '/');
 	const char *name = slash == NULL ? path : slash + 1;
 	char folder[PATH_MAX] = ".";
-	size_t length;
+	size_t length, size;
 
 	if (slash != NULL)
 		snprintf(folder, sizeof(folder), "%.*s", slash == path ? 1 : (int)(slash - path), path);
 	if (realpath(folder, resolved) == NULL)
 		return -1;
 	length = strlen(resolved);
-	if (length + 1 + strlen(name) >= PATH_MAX) {
+	size = strlen(name) + 1;
+	if (length + 1 + size > PATH_MAX) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	snprintf(resolved + length, PATH_MAX - length, "%s%s", length == 1 ? "" : "/", name);
+	if (length > 1) /* the root ends with its slash */
+		resolved[length++] = '/';
+	memcpy(resolved + length, name, size);
 	return 0;
 }
 
@@ -141,9 +143,9 @@ int lockfile_take(const char *path, const char *about, int *fd, char *message, u
 
 	if (resolve(path, resolved) != 0) {
 		if (errno == ENOENT)
-			snprintf(message, size, "the folder of %s does not exist", path);
+			snprintf(message, size, "the folder of %.300s does not exist", path);
 		else
-			snprintf(message, size, "cannot use %s: %s", path, strerror(errno));
+			snprintf(message, size, "cannot use %.300s: %s", path, strerror(errno));
 		return -1;
 	}
 	snprintf(name, sizeof(name), "%s" SUFFIX, resolved);

@@ -156,7 +156,6 @@ void log_write(enum log_level level, const char *format, ...)
 	if (!log_enabled(level))
 		return;
 	pthread_once(&journal_once, find_journal);
-	errno = saved; /* for %m */
 	va_start(arguments, format);
 	wanted = vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
