@@ -87,7 +87,7 @@ static bool value_at(const uint8_t *at, const uint8_t *end, struct json_value *v
 		behind = pass_word(at, end);
 	}
 	value->text = span_of(at, (size_t)(behind - at));
-	return true;
+	return behind > at;
 }
 
 struct json_value json_root(struct span text)
@@ -333,7 +333,7 @@ bool json_string_is(struct json_value value, const char *text)
 	if (value.type != JSON_STRING || content.size < left)
 		return false;
 	if (content.size == left)
-		return left == 0 || memcmp(content.data, text, left) == 0;
+		return left == 0 || (memcmp(content.data, text, left) == 0 && memchr(text, '\\', left) == NULL);
 	pieces = pieces_of(content);
 	while (pieces_left(&pieces)) {
 		if (pieces.piece.size > left || memcmp(pieces.piece.data, text, pieces.piece.size) != 0)
