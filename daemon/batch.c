@@ -1,0 +1,481 @@
+#include "daemon/batch.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "daemon/gate.h"
+#include "daemon/log.h"
+#include "daemon/stats.h"
+
+/* Weight of the newest commit in the running mean of sync times: one in this many. */
+#define SYNC_MEAN_WEIGHT 8
+
+int batch_init(struct batch *batch, const struct writer_options *options, struct failure *failure)
+{
+	*batch = (struct batch){.options = options, .engine = options->engine};
+	sessions_init(&batch->sessions, options->engine, options->session_window);
+	return stores_init(&batch->stores, options->engine, options->max_stores, options->document_cache_bytes,
+			   failure);
+}
+
+void batch_free(struct batch *batch)
+{
+	sessions_free(&batch->sessions);
+	stores_free(&batch->stores);
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static bool is_write(const struct job *job)
+{
+	return job->kind == JOB_REQUEST && operation_is_write(job->request.operation);
+}
+
+static bool is_operation(const struct job *job, enum operation operation)
+{
+	return job->kind == JOB_REQUEST && job->request.operation == (uint64_t)operation;
+}
+
+static bool wants_sync(const struct batch *batch, const struct job *job)
+{
+	if (job->request.durability == DURABILITY_DEFAULT)
+		return batch->options->synced_by_default;
+	return job->request.durability == DURABILITY_SYNCED;
+}
+
+static void fail_from(struct job *job, const struct failure *failure)
+{
+	job_fail(job, failure->code, OUTCOME_NOT_APPLIED, failure->message);
+	job->detail = failure->detail;
+}
+
+/* ---- before the transaction ---- */
+
+static int read_claim(struct batch *batch, struct job *job, const char *store_key, struct failure *failure)
+{
+	struct buffer key = BUFFER_EMPTY, value = BUFFER_EMPTY;
+	bool found = false;
+	int code;
+
+	own_key_claim(&key, store_key);
+	code = key.failed ? failure_set(failure, ERROR_IO_ERROR, "out of memory")
+			  : batch->engine->class->get_own(batch->engine, buffer_span(&key), &found, &value, failure);
+	if (code == 0 && found && value.size == SESSION_SIZE) {
+		job->claimed = true;
+		memcpy(job->claimant, value.data, SESSION_SIZE);
+	}
+	buffer_free(&key);
+	buffer_free(&value);
+	return code;
+}
+
+static void run_hello(struct batch *batch, struct job *job)
+{
+	const struct hello *hello = &job->request.hello;
+	struct failure failure = {0};
+	const char *key;
+	int code;
+
+	code = stores_find(&batch->stores, hello, &job->store, &failure);
+	if (code == 0) {
+		stats_set(stores, batch->stores.count);
+		key = atomic_load(&job->store->tables)->key;
+		code = session_open(&batch->sessions, key, hello->has_session ? hello->session.data : NULL,
+				    &job->session, &failure);
+	}
+	if (code == 0)
+		code = read_claim(batch, job, key, &failure);
+	if (code != 0) {
+		fail_from(job, &failure);
+		job->outcome = OUTCOME_NONE;
+		return;
+	}
+	job->through = session_through(job->session);
+}
+
+/* ---- inside the transaction ---- */
+
+static int run_claim(struct batch *batch, struct job *job, struct failure *failure)
+{
+	const struct engine_class *class = batch->engine->class;
+	struct buffer key = BUFFER_EMPTY;
+	int code;
+
+	own_key_claim(&key, atomic_load(&job->store->tables)->key);
+	if (key.failed)
+		code = failure_set(failure, ERROR_IO_ERROR, "out of memory");
+	else if (job->claimed)
+		code = class->put_own(batch->engine, buffer_span(&key), span_of(job->claimant, SESSION_SIZE), failure);
+	else
+		code = class->delete_own(batch->engine, buffer_span(&key), failure);
+	buffer_free(&key);
+	return code;
+}
+
+/* What one attempt at a batch found out on its way. */
+struct attempt {
+	bool want_sync; /* something must be synced that this transaction's commit may not sync by itself */
+	bool wrote;	/* the transaction has rows in it for sure */
+	bool began;
+	struct job *culprit;
+};
+
+static int run_write(struct batch *batch, struct job *job, struct attempt *attempt, struct failure *failure)
+{
+	int code = 0;
+
+	job->duplicate = false;
+	if (!job->preset && !job->set_aside) {
+		job_fail(job, 0, OUTCOME_NONE, NULL);
+		if (session_recall(job->session, job)) {
+			if (job->duplicate)
+				attempt->want_sync |= wants_sync(batch, job);
+		} else if (!session_latched(job->session, job)) {
+			if (batch->full && !store_shrinks(&batch->stores, job))
+				job_fail(job, ERROR_DISK_FULL, OUTCOME_NOT_APPLIED,
+					 "no space is left for the database");
+			else
+				code = store_write(&batch->stores, job, failure);
+			if (code == 0 && job->code == 0) {
+				attempt->wrote |= job->request.operation != OPERATION_DELETE;
+				attempt->want_sync |=
+				    job->request.operation == OPERATION_DELETE && wants_sync(batch, job);
+			}
+		}
+	}
+	if (code == 0 && (job->duplicate || job->code == ERROR_CONFLICT))
+		code = store_position(&batch->stores, job, &job->at, failure);
+	if (code == 0 && !session_record(&batch->sessions, job->session, job))
+		code = failure_set(failure, ERROR_IO_ERROR, "out of memory");
+	return code;
+}
+
+static int run_job(struct batch *batch, struct job *job, struct attempt *attempt, struct failure *failure)
+{
+	if (job->kind == JOB_CLAIM)
+		return job->set_aside ? 0 : run_claim(batch, job, failure);
+	if (is_write(job))
+		return run_write(batch, job, attempt, failure);
+	if (is_operation(job, OPERATION_RESUME))
+		session_resume(&batch->sessions, job->session);
+	else if (is_operation(job, OPERATION_SYNC))
+		attempt->want_sync = true;
+	else if (is_operation(job, OPERATION_CLOSE) && !job->set_aside)
+		return session_end(&batch->sessions, job->session, failure);
+	return 0;
+}
+
+/* Begins; and if another program has written meanwhile, forgets what was remembered and begins again. */
+static int begin(struct batch *batch, bool synced, struct failure *failure)
+{
+	const struct engine_class *class = batch->engine->class;
+	bool foreign = false;
+	int code = class->begin(batch->engine, synced, &foreign, failure);
+
+	if (code == 0 && foreign) {
+		stats_add(foreign_changes, 1);
+		log_write(LOG_WARNING,
+			  "another program has written to the database: everything remembered of it is dropped");
+		class->rollback(batch->engine);
+		batch->foreign = true;
+		stores_forget(&batch->stores);
+		stores_refresh(&batch->stores);
+		code = class->begin(batch->engine, synced, &foreign, failure);
+	}
+	if (code == 0 && batch->foreign)
+		stores_raise_floor(&batch->stores);
+	return code;
+}
+
+static int commit(struct batch *batch, bool synced, struct attempt *attempt, struct failure *failure)
+{
+	uint64_t start = now_us(), took;
+	int code = batch->engine->class->commit(batch->engine, failure);
+
+	if (code != 0)
+		return code;
+	took = now_us() - start;
+	stats_add(batches, 1);
+	stats_add(commit_us, took);
+	if (synced) {
+		stats_add(batches_synced, 1);
+		if (attempt->wrote)
+			batch->unsynced = false;
+		batch->recent_sync_us = (batch->recent_sync_us * (SYNC_MEAN_WEIGHT - 1) + took) / SYNC_MEAN_WEIGHT;
+	} else {
+		batch->unsynced = true;
+	}
+	batch->foreign = false;
+	return 0;
+}
+
+/* One attempt: 0 and committed, or a failure and rolled back; attempt->culprit is the job at which it failed, if it was
+ * one. */
+static int try_batch(struct batch *batch, struct job_list *jobs, bool synced, struct attempt *attempt,
+		     struct failure *failure)
+{
+	int code = begin(batch, synced, failure);
+
+	*attempt = (struct attempt){.began = code == 0};
+	for (struct job *job = jobs->head; code == 0 && job != NULL; job = job->next) {
+		attempt->culprit = job;
+		code = run_job(batch, job, attempt, failure);
+	}
+	if (code == 0) {
+		attempt->culprit = NULL;
+		code = sessions_finish(&batch->sessions, failure);
+	}
+	if (code == 0)
+		code = stores_finish(&batch->stores, failure);
+	if (code == 0)
+		code = commit(batch, synced, attempt, failure);
+	if (code == 0) {
+		sessions_committed(&batch->sessions);
+		stores_committed(&batch->stores);
+		return 0;
+	}
+	if (!failure->fatal && attempt->began)
+		batch->engine->class->rollback(batch->engine);
+	sessions_rolled_back(&batch->sessions);
+	stores_rolled_back(&batch->stores);
+	return code;
+}
+
+/* The disk is full: make room for what frees space, and remember it. */
+static bool enter_full(struct batch *batch)
+{
+	struct engine_gate gate = gate_hooks(batch->options->gate);
+	struct engine_checkpoint_result result;
+	struct failure failure = {0};
+
+	stats_add(disk_full, 1);
+	log_write(LOG_ERROR,
+		  "the disk is full: only deletes and shrinking replaces are taken until there is space again");
+	batch->full = true;
+	batch->engine->class->release_reserve(batch->engine);
+	if (batch->engine->class->checkpoint(batch->engine, &gate, &result, &failure) != 0) {
+		log_write(failure.fatal ? LOG_CRITICAL : LOG_ERROR, "checkpoint on a full disk failed: %s",
+			  failure.message);
+		return !failure.fatal;
+	}
+	return true;
+}
+
+static void leave_full(struct batch *batch)
+{
+	if (!batch->full || batch->engine->class->restore_reserve(batch->engine, NULL) != 0)
+		return;
+	batch->full = false;
+	log_write(LOG_NOTICE, "there is space on the disk again");
+}
+
+static void fail_all(struct job_list *jobs, const struct failure *failure, enum error_outcome outcome)
+{
+	for (struct job *job = jobs->head; job != NULL; job = job->next) {
+		/* What was refused before the database had a say stays refused. */
+		if (job->kind == JOB_LEAVE || job->kind == JOB_HELLO || job->preset || job->set_aside)
+			continue;
+		fail_from(job, failure);
+		job->outcome = outcome;
+		job->duplicate = false;
+	}
+}
+
+/* Nothing could be committed: the truth for each, and what it means for the writes that follow. */
+static void give_up(struct batch *batch, struct job_list *jobs, const struct failure *failure)
+{
+	fail_all(jobs, failure, OUTCOME_NOT_APPLIED);
+	for (struct job *job = jobs->head; job != NULL; job = job->next)
+		if (is_write(job))
+			session_record(&batch->sessions, job->session, job);
+	/* Latches and refusals hold, though they are not written down: the clients are told. */
+	sessions_committed(&batch->sessions);
+}
+
+static bool run_transaction(struct batch *batch, struct job_list *jobs, bool *fatal, struct attempt *attempt);
+
+/* A commit that failed for no known reason: each on its own, so that only those fail that must. */
+static bool run_one_by_one(struct batch *batch, struct job_list *jobs, bool *fatal, struct attempt *attempt)
+{
+	struct job_list all = *jobs, single;
+	struct job *job;
+
+	*jobs = (struct job_list){0};
+	while ((job = job_list_pop(&all)) != NULL) {
+		struct attempt one = {0};
+
+		single = (struct job_list){0};
+		job_list_push(&single, job);
+		if (!*fatal)
+			run_transaction(batch, &single, fatal, &one);
+		attempt->want_sync |= one.want_sync;
+		attempt->wrote |= one.wrote;
+		job_list_move(jobs, &single);
+	}
+	return !*fatal;
+}
+
+static bool needs_transaction(const struct job_list *jobs)
+{
+	for (const struct job *job = jobs->head; job != NULL; job = job->next)
+		if (job->kind == JOB_CLAIM || is_write(job) || is_operation(job, OPERATION_CLOSE))
+			return true;
+	return false;
+}
+
+static bool any_synced(const struct batch *batch, const struct job_list *jobs)
+{
+	for (const struct job *job = jobs->head; job != NULL; job = job->next)
+		if (job->kind == JOB_CLAIM || (is_write(job) && !job->preset && wants_sync(batch, job)))
+			return true;
+	return false;
+}
+
+/* Runs the jobs as one transaction, again and again without those that the database refuses. False: fatal, or all were
+ * failed. */
+static bool run_transaction(struct batch *batch, struct job_list *jobs, bool *fatal, struct attempt *attempt)
+{
+	bool synced = any_synced(batch, jobs);
+
+	for (;;) {
+		struct failure failure = {0};
+		int code = try_batch(batch, jobs, synced, attempt, &failure);
+
+		if (code == 0)
+			return true;
+		stats_add(batches_again, 1);
+		log_write(failure.fatal ? LOG_CRITICAL : LOG_WARNING, "a batch of %zu failed: %s", jobs->count,
+			  failure.message);
+		if (failure.fatal) {
+			fail_all(jobs, &failure, OUTCOME_UNKNOWN);
+			*fatal = true;
+			return false;
+		}
+		if (code == ERROR_DISK_FULL && !batch->full) {
+			if (enter_full(batch))
+				continue;
+			fail_all(jobs, &failure, OUTCOME_NOT_APPLIED);
+			*fatal = true;
+			return false;
+		}
+		if (attempt->culprit != NULL) {
+			fail_from(attempt->culprit, &failure);
+			attempt->culprit->set_aside = true;
+			if (code == ERROR_INCOMPATIBLE_FORMAT && attempt->culprit->store != NULL) {
+				attempt->culprit->store->stale = true;
+				stores_refresh(&batch->stores);
+			}
+			continue;
+		}
+		if (attempt->began && jobs->count > 1 && code != ERROR_DISK_FULL)
+			return run_one_by_one(batch, jobs, fatal, attempt);
+		give_up(batch, jobs, &failure);
+		return false;
+	}
+}
+
+static bool sync_now(struct batch *batch, struct job_list *jobs, bool *fatal)
+{
+	struct failure failure = {0};
+
+	if (!batch->unsynced)
+		return true;
+	if (batch->engine->class->sync(batch->engine, &failure) == 0) {
+		batch->unsynced = false;
+		return true;
+	}
+	/* A failed fsync: what was committed is there, but whether it will stay nobody knows. */
+	log_write(LOG_CRITICAL, "sync failed: %s", failure.message);
+	fail_all(jobs, &failure, OUTCOME_UNKNOWN);
+	*fatal = true;
+	return false;
+}
+
+static void count(const struct job *job)
+{
+	if (!is_write(job) || job->code != 0)
+		return;
+	if (job->duplicate)
+		stats_add(duplicates, 1);
+	else if (job->request.operation == OPERATION_APPEND)
+		stats_add(appends, 1);
+	else if (job->request.operation == OPERATION_REPLACE)
+		stats_add(replaces, 1);
+	else
+		stats_add(deletes, 1);
+}
+
+static void finish_jobs(struct batch *batch, struct job_list *jobs)
+{
+	uint64_t bytes = batch->engine->class->log_bytes(batch->engine);
+
+	for (struct job *job = jobs->head; job != NULL; job = job->next) {
+		count(job);
+		if (job->kind == JOB_LEAVE)
+			session_close(&batch->sessions, job->session);
+	}
+	stats_add(batch_requests, jobs->count);
+	stats_set(wal_bytes, bytes);
+	stats_max(wal_peak_bytes, bytes);
+}
+
+bool batch_run(struct batch *batch, struct job_list *jobs)
+{
+	struct attempt attempt = {0};
+	bool fatal = false, done = true;
+
+	for (struct job *job = jobs->head; job != NULL; job = job->next) {
+		job->preset = job->code != 0;
+		if (job->kind == JOB_HELLO)
+			run_hello(batch, job);
+		if (is_operation(job, OPERATION_SYNC))
+			attempt.want_sync = true;
+	}
+	leave_full(batch);
+	if (needs_transaction(jobs))
+		done = run_transaction(batch, jobs, &fatal, &attempt);
+	else
+		for (struct job *job = jobs->head; job != NULL; job = job->next)
+			if (is_operation(job, OPERATION_RESUME))
+				session_resume(&batch->sessions, job->session);
+	if (!needs_transaction(jobs))
+		sessions_committed(&batch->sessions);
+	if (!fatal && done && attempt.want_sync)
+		sync_now(batch, jobs, &fatal);
+	if (!fatal)
+		finish_jobs(batch, jobs);
+	return !fatal;
+}
+
+void batch_expire_sessions(struct batch *batch, uint64_t before)
+{
+	const struct engine_class *class = batch->engine->class;
+	struct failure failure = {0};
+	uint64_t removed = 0;
+	int code = begin(batch, false, &failure);
+
+	if (code == 0)
+		code = sessions_expire(&batch->sessions, before, &removed, &failure);
+	if (code == 0)
+		code = stores_finish(&batch->stores, &failure);
+	if (code == 0)
+		code = class->commit(batch->engine, &failure);
+	if (code == 0) {
+		stores_committed(&batch->stores);
+		batch->unsynced = true;
+		batch->foreign = false;
+	} else {
+		class->rollback(batch->engine);
+		stores_rolled_back(&batch->stores);
+		log_write(LOG_WARNING, "looking for forgotten sessions failed: %s", failure.message);
+	}
+	if (removed > 0)
+		log_write(LOG_INFO, "%llu sessions were forgotten", (unsigned long long)removed);
+}

@@ -1,0 +1,36 @@
+/*
+ * batch: one transaction with many requests in it (writer.h says when; this says how).
+ */
+#ifndef KYNETA_DAEMON_BATCH_H
+#define KYNETA_DAEMON_BATCH_H
+
+#include "daemon/session.h"
+#include "daemon/store.h"
+#include "daemon/writer.h"
+
+struct batch {
+	const struct writer_options *options;
+	struct engine *engine;
+	struct stores stores;
+	struct sessions sessions;
+	bool unsynced;		 /* something was committed and not synced since */
+	bool foreign;		 /* another program wrote, and that is not accounted for in a commit yet */
+	bool full;		 /* the disk was found full, and has no room yet */
+	uint64_t recent_sync_us; /* running mean of synced commits */
+};
+
+/* @options must outlive the batch. */
+int batch_init(struct batch *batch, const struct writer_options *options, struct failure *failure);
+void batch_free(struct batch *batch);
+
+/*
+ * batch_run(batch, jobs) - carry out all jobs and set their results. False: a fatal failure; the results say so
+ * (io_error, unknown), and nothing more may be done with the database.
+ */
+bool batch_run(struct batch *batch, struct job_list *jobs);
+
+/* batch_expire_sessions(batch, before) - forget sessions last used before (seconds since 1970). Failing is only logged.
+ */
+void batch_expire_sessions(struct batch *batch, uint64_t before);
+
+#endif

@@ -1,0 +1,303 @@
+#include "daemon/connection.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "daemon/access.h"
+#include "daemon/log.h"
+#include "daemon/server.h"
+#include "daemon/stats.h"
+
+/* Which state may follow which: [from] is a set of bits. */
+#define TO(name) (1u << CONNECTION_##name)
+static const unsigned allowed_moves[] = {
+    [CONNECTION_GREETING] = TO(WAITING) | TO(ENDING),
+    [CONNECTION_WAITING] = TO(HELLO) | TO(ENDING),
+    [CONNECTION_HELLO] = TO(OPEN) | TO(ENDING),
+    [CONNECTION_OPEN] = TO(ENDING),
+    [CONNECTION_ENDING] = TO(CLOSED),
+    [CONNECTION_CLOSED] = 0,
+};
+
+void connection_set_state(struct connection *connection, enum connection_state state)
+{
+	assert(allowed_moves[connection->state] & (1u << state));
+	connection->state = state;
+	connection_touch(connection);
+}
+
+void connection_touch(struct connection *connection)
+{
+	if (connection->dirty || connection->state == CONNECTION_CLOSED)
+		return;
+	connection->dirty = true;
+	LL_PREPEND2(connection->server->dirty, connection, dirty_next);
+}
+
+/* Who is it? By the kernel's word. */
+static void read_peer(struct connection *connection)
+{
+	struct ucred peer = {.pid = -1, .uid = (uid_t)-1};
+	socklen_t size = sizeof(peer);
+	int fd;
+
+	if (uv_fileno((const uv_handle_t *)&connection->pipe, &fd) == 0)
+		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+	connection->pid = peer.pid;
+	connection->uid = peer.uid;
+}
+
+void connection_accept(struct server *server)
+{
+	struct connection *connection = calloc(1, sizeof(*connection));
+
+	if (connection == NULL) {
+		log_write(LOG_ERROR, "a connection was not accepted: out of memory");
+		return;
+	}
+	uv_pipe_init(&server->loop, &connection->pipe, 0);
+	connection->server = server;
+	connection->pipe.data = connection;
+	connection->since_ms = server_now_ms(server);
+	DL_APPEND(server->connections, connection);
+	server->connection_count++;
+	stats_set(connections, server->connection_count);
+	stats_add(connections_accepted, 1);
+	if (uv_accept((uv_stream_t *)&server->listener, (uv_stream_t *)&connection->pipe) != 0) {
+		connection_drop(connection);
+		return;
+	}
+	read_peer(connection);
+	if (server->connection_count > server->config->max_connections) {
+		stats_add(connections_refused, 1);
+		connection_end(connection, ERROR_TOO_MANY_CONNECTIONS,
+			       "the limit of connections is reached (max-connections)");
+	} else {
+		connection_input_start(connection);
+	}
+}
+
+/* ---- the end ---- */
+
+void connection_end(struct connection *connection, int code, const char *reason)
+{
+	if (connection->state >= CONNECTION_ENDING)
+		return;
+	connection_input_stop(connection);
+	connection_input_free(connection);
+	connection->no_more = true;
+	connection->end_code = code;
+	connection->end_reason = reason;
+	if (code != 0)
+		log_write(LOG_WARNING, "pid %d uid %u: %s: %s", (int)connection->pid, (unsigned)connection->uid,
+			  error_name((uint64_t)code), reason);
+	else
+		log_write(LOG_DEBUG, "pid %d uid %u: ending: %s", (int)connection->pid, (unsigned)connection->uid,
+			  reason);
+	if (connection->waiting != NULL) {
+		struct job *job = connection->waiting;
+
+		connection->waiting = NULL;
+		connection_discharge(connection, job);
+	}
+	connection_set_state(connection, CONNECTION_ENDING);
+}
+
+void connection_drop(struct connection *connection)
+{
+	connection->mute = true;
+	connection_end(connection, 0, "dropped");
+	connection_touch(connection);
+}
+
+/* Another connection may wait for the session. */
+static void leave_handle(struct connection *connection)
+{
+	struct handle *handle = connection->handle;
+
+	connection->handle = NULL;
+	if (handle == NULL)
+		return;
+	if (handle->waiting == connection)
+		handle->waiting = NULL;
+	if (handle->holder != connection)
+		return;
+	handle->holder = handle->waiting;
+	handle->waiting = NULL;
+	if (handle->holder != NULL) {
+		connection_hello_go(handle->holder);
+	} else {
+		HASH_DEL(connection->server->handles, handle);
+		free(handle);
+	}
+}
+
+static void leave_store(struct connection *connection)
+{
+	struct server *server = connection->server;
+	struct job *leave = connection->leave;
+	struct access_request request = {
+	    .connection = connection,
+	    .mode = connection->access,
+	    .now_ms = server_now_ms(server),
+	    .claim_timeout_ms = server->config->claim_timeout * 1000,
+	};
+
+	if (connection->opened && access_close(connection->store, &request, connection->session_ended)) {
+		struct job *claim = job_new(0);
+
+		if (claim != NULL) { /* without memory the claim runs out by itself */
+			claim->kind = JOB_CLAIM;
+			claim->store = connection->store;
+			job_list_push(&server->to_writer, claim);
+		}
+	}
+	connection->opened = false;
+	connection->leave = NULL;
+	if (connection->session == NULL) {
+		job_free(leave);
+		return;
+	}
+	leave->kind = JOB_LEAVE;
+	leave->session = connection->session;
+	connection->session = NULL;
+	job_list_push(&server->to_writer, leave);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct connection *connection = handle->data;
+	struct server *server = connection->server;
+
+	connection_out_free(connection);
+	DL_DELETE(server->connections, connection);
+	server->connection_count--;
+	stats_set(connections, server->connection_count);
+	free(connection);
+}
+
+static void connection_close(struct connection *connection)
+{
+	log_write(LOG_DEBUG, "pid %d uid %u: closed: %s", (int)connection->pid, (unsigned)connection->uid,
+		  connection->end_reason);
+	leave_store(connection);
+	leave_handle(connection);
+	connection_set_state(connection, CONNECTION_CLOSED);
+	uv_close((uv_handle_t *)&connection->pipe, on_closed);
+}
+
+/* Everything accepted is answered: say the last word, and close once it is written. */
+static void finish(struct connection *connection)
+{
+	if (connection->end_code != 0) {
+		int code = connection->end_code;
+
+		connection->end_code = 0;
+		connection_error(connection, 0, code, connection->end_reason, OUTCOME_NONE, NULL);
+	}
+	connection_out_flush(connection);
+	if (connection->mute || connection_out_empty(connection))
+		connection_close(connection);
+}
+
+/* ---- turns of the loop ---- */
+
+/* Bytes that have arrived and were not read. */
+static int unread_bytes(const struct connection *connection)
+{
+	int fd, bytes = 0;
+
+	if (uv_fileno((const uv_handle_t *)&connection->pipe, &fd) != 0 || ioctl(fd, FIONREAD, &bytes) != 0)
+		return 0;
+	return bytes;
+}
+
+/* While the daemon stops: everything that has arrived is taken, then nothing more. */
+static void drain_step(struct connection *connection)
+{
+	if (connection->state != CONNECTION_GREETING && connection->state != CONNECTION_OPEN)
+		return;
+	if (!connection->held_back && connection->stash.size == 0 && unread_bytes(connection) == 0)
+		connection_end(connection, 0, "the daemon stops");
+}
+
+void connection_turn(struct connection *connection)
+{
+	connection->dirty = false;
+	if (connection->state == CONNECTION_CLOSED)
+		return;
+	connection_pump(connection);
+	if (connection->state == CONNECTION_GREETING || connection->state == CONNECTION_OPEN) {
+		if (!connection->reading && !connection->no_more)
+			connection_input_resume(connection);
+		connection_pump(connection);
+		if (connection->server->draining)
+			drain_step(connection);
+	}
+	if (connection->state == CONNECTION_ENDING && connection->in_flight == 0)
+		finish(connection);
+	else
+		connection_out_flush(connection);
+}
+
+static void time_out(struct connection *connection, const char *what)
+{
+	stats_add(timeouts, 1);
+	log_write(LOG_WARNING, "pid %d uid %u%s%s: closed: %s", (int)connection->pid, (unsigned)connection->uid,
+		  connection->name[0] != '\0' ? " " : "", connection->name, what);
+	connection_drop(connection);
+}
+
+/* Has the peer taken nothing of its replies for too long, while it goes on asking (or is to be closed)? */
+static bool replies_stuck(struct connection *connection, uint64_t now_ms, uint64_t timeout_ms)
+{
+	size_t queued = uv_stream_get_write_queue_size((uv_stream_t *)&connection->pipe);
+
+	if (connection->writing == 0 || queued < connection->out_last_bytes)
+		connection->out_progress_ms = now_ms;
+	connection->out_last_bytes = queued;
+	if (now_ms - connection->out_progress_ms < timeout_ms)
+		return false;
+	return connection->in_flight > 0 || connection->state == CONNECTION_ENDING || unread_bytes(connection) > 0;
+}
+
+void connection_tick(struct connection *connection, uint64_t now_ms)
+{
+	const struct config *config = connection->server->config;
+
+	if (connection->state == CONNECTION_CLOSED)
+		return;
+	if (!connection->reading)
+		connection->frame_since_ms =
+		    connection->frame_since_ms == 0 ? 0 : now_ms; /* our limit, not its delay */
+	if (connection->state == CONNECTION_GREETING && now_ms - connection->since_ms >= config->hello_timeout * 1000)
+		time_out(connection, "it said no hello in time (hello-timeout)");
+	else if (connection->state < CONNECTION_ENDING && connection->frame_since_ms != 0 &&
+		 now_ms - connection->frame_since_ms >= config->frame_timeout * 1000)
+		time_out(connection, "a frame took too long to arrive (frame-timeout)");
+	else if (!connection->mute && replies_stuck(connection, now_ms, config->reply_timeout * 1000))
+		time_out(connection, "it goes on asking but does not take its replies (reply-timeout)");
+	else if (connection->mute && connection->state < CONNECTION_ENDING && connection->no_more)
+		connection_drop(connection);
+}
+
+void connection_drain(struct connection *connection)
+{
+	struct buffer *out;
+	size_t before;
+
+	connection_touch(connection);
+	if (connection->state != CONNECTION_OPEN)
+		return;
+	out = connection_out(connection);
+	if (out == NULL)
+		return;
+	before = out->size;
+	reply_encode_event(out, EVENT_DRAINING);
+	connection_out_done(connection, out, before);
+}

@@ -1,0 +1,168 @@
+/*
+ * connection: one client, from accept to close. Loop thread only.
+ *
+ *   GREETING   its first frame must be hello
+ *   WAITING    hello was received; its session is still held by another connection, which finishes first
+ *   HELLO      hello is with the writer (which store, what of the session), then perhaps its claim
+ *   OPEN       requests are taken
+ *   ENDING     nothing more is read; what was accepted is carried out and answered, then the socket is closed
+ *   CLOSED     libuv is closing the handle
+ *
+ * Input (connection_input.c): bytes become frames; each frame is one allocation together with its job, charged before
+ * it is allocated. At a limit the socket is not read and nothing is dropped. Requests (connection_request.c) go through
+ * their order (order.h) to the writer or a reader and come back with a result. Output (connection_output.c): replies
+ * are gathered and written once per loop turn.
+ */
+#ifndef KYNETA_DAEMON_CONNECTION_H
+#define KYNETA_DAEMON_CONNECTION_H
+
+#include <sys/types.h>
+#include <uthash.h>
+#include <uv.h>
+
+#include "daemon/job.h"
+#include "daemon/order.h"
+
+struct server;
+
+#define CONNECTION_STATE_LIST(X) X(GREETING) X(WAITING) X(HELLO) X(OPEN) X(ENDING) X(CLOSED)
+
+enum connection_state {
+#define X(name) CONNECTION_##name,
+	CONNECTION_STATE_LIST(X)
+#undef X
+};
+
+#define CONNECTION_NAME_SIZE 64
+
+/* Buffers handed to one write; more wait for the next. */
+#define CONNECTION_WRITE_BUFFERS 16
+
+/* Bytes of replies on their way out. */
+struct chunk {
+	struct chunk *next;
+	struct buffer bytes;
+	size_t sent;
+};
+
+struct connection {
+	uv_pipe_t pipe;
+	uv_write_t write;
+	struct server *server;
+	struct connection *prev, *next; /* all of the server's */
+	struct connection *dirty_next;	/* those with something to do at the end of this turn */
+	bool dirty;
+	enum connection_state state;
+
+	/* the peer */
+	pid_t pid;
+	uid_t uid;
+	char name[CONNECTION_NAME_SIZE];
+	struct store *store; /* once hello was accepted */
+	struct session *session;
+	struct handle *handle; /* the session's name, if it has one */
+	enum access_mode access;
+	bool create;
+	bool opened;	      /* counted in by access_open */
+	struct job *leave;    /* kept ready for the end: leaving must not fail */
+	struct job *greeting; /* hello, while its claim is written down */
+	struct job *waiting;  /* hello, while WAITING */
+	bool session_ended;   /* close was carried out */
+
+	/* input */
+	uint8_t header[4];
+	size_t header_have;
+	struct job *partial; /* a frame that has begun */
+	size_t partial_have;
+	struct buffer stash; /* received and not taken yet: a limit was reached, or hello is not answered */
+	size_t stash_taken;
+	bool reading;	/* the socket is read */
+	bool held_back; /* a limit keeps the next frame out; in server->held_back order by time */
+	bool no_more;	/* nothing more is to be taken: end of file, or close was received */
+	uint64_t last_id;
+	uint64_t since_ms;	 /* accepted */
+	uint64_t frame_since_ms; /* the frame in progress began; 0: none */
+
+	/* requests */
+	struct order order;
+	uint64_t in_flight;	 /* received, not answered */
+	uint64_t request_bytes;	 /* charged */
+	uint64_t reply_reserved; /* for pages being read */
+
+	/* output */
+	struct chunk *out_head, *out_tail;
+	uint64_t out_bytes;
+	size_t writing;		    /* chunks handed to libuv, */
+	struct chunk *writing_last; /*   and the last of them */
+	bool mute;		    /* the peer takes no more replies: they are thrown away */
+	uint64_t out_progress_ms;
+	uint64_t out_last_bytes;
+
+	/* the end */
+	int end_code; /* sent before closing, if not 0 */
+	const char *end_reason;
+};
+
+/* The connections of one session: the one that has it, and a newer one that waits for it. */
+struct handle {
+	UT_hash_handle hh;
+	uint8_t id[SESSION_SIZE];
+	struct connection *holder, *waiting;
+};
+
+/* connection_accept(server) - take the next client from the listening socket. */
+void connection_accept(struct server *server);
+
+/* connection_answer(connection, job) - a job came back from the writer or a reader: answer and free it. */
+void connection_answer(struct connection *connection, struct job *job);
+
+/* connection_turn(connection) - the end of a loop turn: start what can start, write what can be written, close what is
+ * through. */
+void connection_turn(struct connection *connection);
+
+/* connection_tick(connection, now_ms) - once a second: time limits. */
+void connection_tick(struct connection *connection, uint64_t now_ms);
+
+/* connection_drain(connection) - the daemon stops: say so, take what was already received, then end. */
+void connection_drain(struct connection *connection);
+
+/* connection_drop(connection) - close at once; what was accepted is still carried out, its replies are not sent. */
+void connection_drop(struct connection *connection);
+
+/* ---- between the files of this module ---- */
+
+void connection_set_state(struct connection *connection, enum connection_state state);
+void connection_touch(struct connection *connection); /* there is something to do at the end of this turn */
+
+/* connection_end(connection, code, reason) - ENDING: read no more; @code (0: none) is sent as the last frame; @reason
+ * is static. */
+void connection_end(struct connection *connection, int code, const char *reason);
+
+void connection_input_start(struct connection *connection);
+void connection_input_stop(struct connection *connection);
+void connection_input_resume(struct connection *connection); /* take from the stash, then read on */
+void connection_input_free(struct connection *connection);
+
+/* connection_request(connection, job) - a whole frame is in @job. */
+void connection_request(struct connection *connection, struct job *job);
+void connection_pump(struct connection *connection);	 /* hand over what may start now */
+void connection_hello_go(struct connection *connection); /* the session is free now */
+void connection_charge(struct connection *connection, struct job *job);
+void connection_discharge(struct connection *connection, struct job *job); /* and free it */
+
+/*
+ * connection_out(connection) - where to append small replies; NULL without memory (the connection is dropped then).
+ * connection_sent(connection, before) - they were appended since the buffer had @before bytes.
+ */
+struct buffer *connection_out(struct connection *connection);
+void connection_out_done(struct connection *connection, struct buffer *out, size_t before);
+void connection_out_take(struct connection *connection, struct buffer *bytes); /* a whole frame, taken over */
+void connection_out_flush(struct connection *connection);
+void connection_out_free(struct connection *connection);
+bool connection_out_empty(const struct connection *connection);
+
+/* connection_error(connection, id, code, …) - an error reply. @detail as of reply_encode_error, or NULL. */
+void connection_error(struct connection *connection, uint64_t id, int code, const char *message,
+		      enum error_outcome outcome, const struct error_detail *detail);
+
+#endif

@@ -1,0 +1,224 @@
+/* connection_input: bytes become frames (connection.h). */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "daemon/connection.h"
+#include "daemon/log.h"
+#include "daemon/server.h"
+#include "daemon/stats.h"
+#include "protocol/frame.h"
+
+/* The rest of a frame at least this large is read to where it belongs; less goes through the scratch buffer, with what
+ * follows it. */
+#define DIRECT_READ_MIN (16 * 1024)
+
+static uint64_t frame_limit(const struct connection *connection)
+{
+	return connection->state == CONNECTION_GREETING ? FRAME_HELLO_MAX : connection->server->config->max_frame_bytes;
+}
+
+/* Is there room for one more request of so many bytes? Whoever has nothing in flight is always let in: the limits must
+ * not lock up. */
+static bool admits(const struct connection *connection, size_t length)
+{
+	const struct server *server = connection->server;
+	const struct config *config = server->config;
+	uint64_t charge = sizeof(struct job) + length;
+
+	if (connection->in_flight >= config->max_requests_per_connection || server->in_flight >= config->max_requests)
+		return false;
+	if (connection->request_bytes > 0 &&
+	    connection->request_bytes + charge > config->max_request_bytes_per_connection)
+		return false;
+	return server->request_bytes == 0 || server->request_bytes + charge <= config->max_request_bytes;
+}
+
+/* May frames be taken now? */
+static bool takes(const struct connection *connection)
+{
+	return !connection->no_more &&
+	       (connection->state == CONNECTION_GREETING || connection->state == CONNECTION_OPEN);
+}
+
+static void bad_frame(struct connection *connection, int code, const char *reason)
+{
+	stats_add(bad_frames, 1);
+	connection_end(connection, code, reason);
+}
+
+/* A header is complete: get the job for its frame. False: not now (a limit), or never (an error, the connection is
+ * ending). */
+static bool begin_frame(struct connection *connection)
+{
+	uint32_t length = frame_length(connection->header);
+
+	if (length == 0) {
+		bad_frame(connection, ERROR_MALFORMED, "a frame of no bytes");
+		return false;
+	}
+	if (length > frame_limit(connection)) {
+		bad_frame(connection, ERROR_FRAME_TOO_LARGE,
+			  connection->state == CONNECTION_GREETING ? "a frame before hello has at most 4096 bytes"
+								   : "the frame is larger than the limit");
+		return false;
+	}
+	if (!admits(connection, length)) {
+		connection->held_back = true;
+		connection->server->starved = true;
+		return false;
+	}
+	connection->partial = job_new(length);
+	if (connection->partial == NULL) {
+		connection->held_back = true; /* no memory is a limit as well: try again when something was freed */
+		connection->server->starved = true;
+		return false;
+	}
+	connection_charge(connection, connection->partial);
+	connection->partial_have = 0;
+	return true;
+}
+
+static void frame_arrived(struct connection *connection)
+{
+	struct job *job = connection->partial;
+
+	connection->partial = NULL;
+	connection->header_have = 0;
+	connection->frame_since_ms = 0;
+	connection_request(connection, job);
+}
+
+/* Takes what can be taken of @data; returns how much. Stops at a limit, and when the state does not take frames. */
+static size_t take(struct connection *connection, const uint8_t *data, size_t size)
+{
+	size_t taken = 0;
+
+	while (takes(connection) && (taken < size || connection->header_have == FRAME_HEADER_SIZE)) {
+		size_t left = size - taken, part;
+
+		if (connection->header_have < FRAME_HEADER_SIZE) {
+			part = FRAME_HEADER_SIZE - connection->header_have;
+			part = left < part ? left : part;
+			memcpy(connection->header + connection->header_have, data + taken, part);
+			connection->header_have += part;
+			taken += part;
+			if (connection->frame_since_ms == 0)
+				connection->frame_since_ms = server_now_ms(connection->server);
+			continue;
+		}
+		if (connection->partial == NULL && !begin_frame(connection))
+			break;
+		part = connection->partial->frame_size - connection->partial_have;
+		part = left < part ? left : part;
+		memcpy(connection->partial->frame + connection->partial_have, data + taken, part);
+		connection->partial_have += part;
+		taken += part;
+		if (connection->partial_have == connection->partial->frame_size)
+			frame_arrived(connection);
+		else if (taken == size)
+			break;
+	}
+	return taken;
+}
+
+/* Keeps what could not be taken, and stops reading until it can. */
+static void put_aside(struct connection *connection, const uint8_t *data, size_t size)
+{
+	connection_input_stop(connection);
+	if (size == 0 || connection->state == CONNECTION_ENDING || connection->no_more)
+		return;
+	buffer_append(&connection->stash, data, size);
+	if (connection->stash.failed)
+		connection_drop(connection);
+}
+
+static void end_of_input(struct connection *connection, ssize_t status)
+{
+	connection_input_stop(connection);
+	if (connection->header_have > 0)
+		log_write(LOG_INFO, "pid %d uid %u: the peer went away in the middle of a frame", (int)connection->pid,
+			  (unsigned)connection->uid);
+	connection->no_more = true;
+	if (status != UV_EOF)
+		connection->mute = true;
+	connection_end(connection, 0, "end of input");
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
+{
+	struct connection *connection = handle->data;
+	struct job *job = connection->partial;
+
+	(void)suggested;
+	if (job != NULL && job->frame_size - connection->partial_have >= DIRECT_READ_MIN) {
+		buffer->base = (char *)job->frame + connection->partial_have;
+		buffer->len = job->frame_size - connection->partial_have;
+		return;
+	}
+	buffer->base = (char *)connection->server->scratch;
+	buffer->len = SERVER_SCRATCH_SIZE;
+}
+
+static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
+{
+	struct connection *connection = stream->data;
+	size_t size = (size_t)count, taken;
+
+	if (count == 0)
+		return;
+	connection_touch(connection);
+	if (count < 0) {
+		end_of_input(connection, count);
+		return;
+	}
+	if ((uint8_t *)buffer->base != connection->server->scratch) {
+		connection->partial_have += size;
+		if (connection->partial_have == connection->partial->frame_size)
+			frame_arrived(connection);
+		return;
+	}
+	taken = take(connection, connection->server->scratch, size);
+	if (taken < size || connection->held_back || !takes(connection))
+		put_aside(connection, connection->server->scratch + taken, size - taken);
+}
+
+void connection_input_start(struct connection *connection)
+{
+	if (connection->reading || connection->no_more)
+		return;
+	connection->reading = uv_read_start((uv_stream_t *)&connection->pipe, on_alloc, on_read) == 0;
+	if (!connection->reading)
+		connection_drop(connection);
+}
+
+void connection_input_stop(struct connection *connection)
+{
+	if (!connection->reading)
+		return;
+	uv_read_stop((uv_stream_t *)&connection->pipe);
+	connection->reading = false;
+}
+
+void connection_input_resume(struct connection *connection)
+{
+	struct buffer *stash = &connection->stash;
+
+	connection->held_back = false;
+	connection->stash_taken +=
+	    take(connection, stash->data + connection->stash_taken, stash->size - connection->stash_taken);
+	if (connection->held_back || !takes(connection))
+		return;
+	buffer_free(stash);
+	connection->stash_taken = 0;
+	connection_input_start(connection);
+}
+
+void connection_input_free(struct connection *connection)
+{
+	buffer_free(&connection->stash);
+	connection->stash_taken = 0;
+	if (connection->partial != NULL)
+		connection_discharge(connection, connection->partial);
+	connection->partial = NULL;
+}

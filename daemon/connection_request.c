@@ -1,0 +1,464 @@
+/* connection_request: what becomes of a frame: checked, put in order, handed over, answered (connection.h). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/access.h"
+#include "daemon/connection.h"
+#include "daemon/log.h"
+#include "daemon/server.h"
+#include "daemon/stats.h"
+
+#define DAEMON_NAME "kyneta-stored " KYNETA_VERSION
+
+/* What a current_meta may put in the outbox, for the reservation: more is counted when it is there. */
+#define META_REPLY_BYTES 1024
+
+void connection_charge(struct connection *connection, struct job *job)
+{
+	struct server *server = connection->server;
+
+	job->connection = connection;
+	job->charge = sizeof(*job) + job->frame_size;
+	connection->request_bytes += job->charge;
+	connection->in_flight++;
+	server->request_bytes += job->charge;
+	server->in_flight++;
+	stats_set(request_bytes, server->request_bytes);
+	stats_set(requests_in_flight, server->in_flight);
+}
+
+void connection_discharge(struct connection *connection, struct job *job)
+{
+	struct server *server = connection->server;
+
+	connection->request_bytes -= job->charge;
+	connection->in_flight--;
+	server->request_bytes -= job->charge;
+	server->in_flight--;
+	stats_set(request_bytes, server->request_bytes);
+	stats_set(requests_in_flight, server->in_flight);
+	connection_touch(connection);
+	job_free(job);
+}
+
+/* ---- answers ---- */
+
+static void send_failure(struct connection *connection, const struct job *job)
+{
+	struct error_detail detail = {.position = job->at, .lowest = PROTOCOL_VERSION, .highest = PROTOCOL_VERSION};
+
+	if (job->detail != NULL)
+		detail.text = span_of_string(job->detail);
+	connection_error(connection, job->request.id, job->code, job->message, job->outcome, &detail);
+}
+
+static void send_result(struct connection *connection, struct job *job)
+{
+	struct buffer *out;
+	size_t before;
+
+	if (job->reply.size > 0) {
+		connection_out_take(connection, &job->reply);
+		return;
+	}
+	out = connection_out(connection);
+	if (out == NULL)
+		return;
+	before = out->size;
+	if (operation_is_write(job->request.operation))
+		reply_encode_write(out, job->request.id, job->at, job->duplicate);
+	else
+		reply_encode_empty(out, job->request.id);
+	connection_out_done(connection, out, before);
+}
+
+/* Refuses a request that goes no further. */
+static void refuse(struct connection *connection, struct job *job, int code, const char *message)
+{
+	job_fail(job, code, operation_is_write(job->request.operation) ? OUTCOME_NOT_APPLIED : OUTCOME_NONE, message);
+	send_failure(connection, job);
+	connection_discharge(connection, job);
+}
+
+static void answer_stats(struct connection *connection, uint64_t id)
+{
+	struct buffer *out = connection_out(connection);
+	size_t before, mark;
+	uint32_t pairs = 3;
+
+#define X(name, meaning) pairs++;
+	STATS_LIST(X)
+#undef X
+	if (out == NULL)
+		return;
+	before = out->size;
+	mark = stats_begin(out, id, pairs);
+	stats_text(out, "daemon", SPAN_LITERAL(DAEMON_NAME));
+	stats_uint(out, "pid", (uint64_t)uv_os_getpid());
+	stats_uint(out, "uptime_seconds", (server_now_ms(connection->server) - connection->server->started_ms) / 1000);
+#define X(name, meaning) stats_uint(out, #name, stats_get(name));
+	STATS_LIST(X)
+#undef X
+	stats_end(out, mark);
+	connection_out_done(connection, out, before);
+}
+
+/* ---- hello ---- */
+
+static struct access_request access_request(struct connection *connection)
+{
+	struct server *server = connection->server;
+
+	return (struct access_request){
+	    .connection = connection,
+	    .mode = connection->access,
+	    .create = connection->create,
+	    .session = connection->handle != NULL ? connection->handle->id : NULL,
+	    .now_ms = server_now_ms(server),
+	    .claim_timeout_ms = server->config->claim_timeout * 1000,
+	};
+}
+
+static void refuse_hello(struct connection *connection, struct job *job, int code, const char *message)
+{
+	log_write(LOG_WARNING, "pid %d uid %u%s%s: hello refused: %s: %s", (int)connection->pid,
+		  (unsigned)connection->uid, connection->name[0] != '\0' ? " " : "", connection->name,
+		  error_name((uint64_t)code), message);
+	job_fail(job, code, OUTCOME_NONE, message);
+	send_failure(connection, job);
+	connection_discharge(connection, job);
+	connection_end(connection, 0, "hello was refused");
+}
+
+static void accept_hello(struct connection *connection, struct job *job)
+{
+	const struct config *config = connection->server->config;
+	const struct engine_tables *tables = atomic_load(&connection->store->tables);
+	struct hello_reply reply = {
+	    .version = PROTOCOL_VERSION,
+	    .daemon = SPAN_LITERAL(DAEMON_NAME),
+	    .through = job->through,
+	    .layout = (uint64_t)tables->layout,
+	    .frame_limit = config->max_frame_bytes,
+	    .in_flight_limit = config->max_requests_per_connection,
+	    .page_limit = config->page_bytes,
+	};
+	static const char *const modes[] = {"read-write", "read-only", "exclusive"};
+	struct buffer *out = connection_out(connection);
+	size_t before;
+
+	log_write(LOG_INFO, "pid %d uid %u%s%s: store %s, layout %d, %s%s", (int)connection->pid,
+		  (unsigned)connection->uid, connection->name[0] != '\0' ? " " : "", connection->name,
+		  tables->description, (int)tables->layout, modes[connection->access],
+		  connection->handle != NULL ? ", session" : "");
+	if (out != NULL) {
+		before = out->size;
+		reply_encode_hello(out, job->request.id, &reply);
+		connection_out_done(connection, out, before);
+	}
+	connection_discharge(connection, job);
+	if (connection->state == CONNECTION_HELLO)
+		connection_set_state(connection, CONNECTION_OPEN);
+}
+
+/* The claim of a store changed: have it written down. False without memory. */
+static bool write_claim(struct connection *connection, struct store *store, struct connection *answer_to)
+{
+	struct job *job = job_new(0);
+
+	if (job == NULL)
+		return false;
+	job->kind = JOB_CLAIM;
+	job->store = store;
+	job->connection = answer_to;
+	job->claimed = store->held && store->holder_has_session;
+	memcpy(job->claimant, store->holder_session, SESSION_SIZE);
+	job_list_push(&connection->server->to_writer, job);
+	return true;
+}
+
+/* The writer has found the store and read the session. */
+static void hello_found(struct connection *connection, struct job *job)
+{
+	struct access_request request = access_request(connection);
+	struct server *server = connection->server;
+	bool claim_changed;
+	const char *reason;
+	int code;
+
+	if (job->code != 0) {
+		refuse_hello(connection, job, job->code, job->message != NULL ? job->message : "");
+		return;
+	}
+	connection->store = job->store;
+	connection->session = job->session;
+	access_restore(job->store, job->claimed ? job->claimant : NULL,
+		       server->started_ms + server->config->claim_timeout * 1000);
+	code = access_open(job->store, &request, &claim_changed, &reason);
+	if (code != 0) {
+		refuse_hello(connection, job, code, reason);
+		return;
+	}
+	connection->opened = true;
+	if (!claim_changed) {
+		accept_hello(connection, job);
+	} else if (write_claim(connection, job->store, connection)) {
+		connection->greeting = job; /* answered when the claim is written down */
+	} else {
+		refuse_hello(connection, job, ERROR_IO_ERROR, "out of memory");
+	}
+}
+
+static void claim_written(struct connection *connection, struct job *claim)
+{
+	struct job *job = connection->greeting;
+
+	connection->greeting = NULL;
+	if (job != NULL && claim->code != 0)
+		refuse_hello(connection, job, claim->code, claim->message != NULL ? claim->message : "");
+	else if (job != NULL)
+		accept_hello(connection, job);
+	job_free(claim);
+}
+
+void connection_hello_go(struct connection *connection)
+{
+	struct job *job = connection->waiting;
+
+	connection->waiting = NULL;
+	connection_set_state(connection, CONNECTION_HELLO);
+	job->kind = JOB_HELLO;
+	job_list_push(&connection->server->to_writer, job);
+	connection_touch(connection);
+}
+
+/* Finds or makes the place of a session's name. NULL without memory. */
+static struct handle *handle_get(struct server *server, const uint8_t *id)
+{
+	struct handle *handle;
+
+	HASH_FIND(hh, server->handles, id, SESSION_SIZE, handle);
+	if (handle != NULL)
+		return handle;
+	handle = calloc(1, sizeof(*handle));
+	if (handle == NULL)
+		return NULL;
+	memcpy(handle->id, id, SESSION_SIZE);
+	HASH_ADD(hh, server->handles, id, SESSION_SIZE, handle);
+	return handle;
+}
+
+/* A hello for a session that another connection holds takes it over, once that one has finished. */
+static bool take_session(struct connection *connection, const uint8_t *id)
+{
+	struct handle *handle = handle_get(connection->server, id);
+	struct connection *holder, *waiting;
+
+	if (handle == NULL)
+		return false;
+	connection->handle = handle;
+	holder = handle->holder;
+	waiting = handle->waiting;
+	if (holder == NULL) {
+		handle->holder = connection;
+		return true;
+	}
+	handle->waiting = connection;
+	stats_add(takeovers, 1);
+	log_write(LOG_INFO, "pid %d uid %u: takes its session over from an older connection", (int)connection->pid,
+		  (unsigned)connection->uid);
+	if (waiting != NULL)
+		connection_drop(waiting);
+	connection_end(holder, 0, "its session was taken over");
+	return true;
+}
+
+static void request_hello(struct connection *connection, struct job *job)
+{
+	const struct hello *hello = &job->request.hello;
+	size_t size = hello->client.size < CONNECTION_NAME_SIZE ? hello->client.size : CONNECTION_NAME_SIZE - 1;
+
+	if (size > 0)
+		memcpy(connection->name, hello->client.data, size);
+	connection->last_id = HELLO_ID;
+	connection->access = (enum access_mode)hello->access;
+	connection->create = hello->create;
+	if (hello->lowest > PROTOCOL_VERSION || hello->highest < PROTOCOL_VERSION) {
+		refuse_hello(connection, job, ERROR_NO_COMMON_VERSION, "this daemon speaks version 1");
+		return;
+	}
+	if (connection->server->draining) {
+		refuse_hello(connection, job, ERROR_DRAINING, "the daemon is stopping");
+		return;
+	}
+	connection->leave = job_new(0);
+	if (connection->leave == NULL || (hello->has_session && !take_session(connection, hello->session.data))) {
+		refuse_hello(connection, job, ERROR_IO_ERROR, "out of memory");
+		return;
+	}
+	connection->waiting = job;
+	connection_set_state(connection, CONNECTION_WAITING);
+	if (connection->handle == NULL || connection->handle->holder == connection)
+		connection_hello_go(connection);
+}
+
+/* ---- requests ---- */
+
+/* The first frame. Any error to it closes. */
+static void request_greeting(struct connection *connection, struct job *job, int code, const char *reason)
+{
+	if (job->request.operation != OPERATION_HELLO) {
+		refuse(connection, job, ERROR_HELLO_EXPECTED, "the first request must be hello");
+		connection_end(connection, 0, "no hello");
+	} else if (code != 0) {
+		refuse_hello(connection, job, code, reason);
+	} else {
+		request_hello(connection, job);
+	}
+}
+
+/* Puts a request where its turn comes. */
+static void enqueue(struct connection *connection, struct job *job)
+{
+	if (job->request.document.data == NULL)
+		job->request.document = SPAN_LITERAL("");
+	job->store = connection->store;
+	job->session = connection->session;
+	if (!order_add(&connection->order, job))
+		refuse(connection, job, ERROR_IO_ERROR, "out of memory");
+	if (job->request.operation == OPERATION_CLOSE)
+		connection->no_more = true;
+}
+
+static void request_open(struct connection *connection, struct job *job, int code, const char *reason)
+{
+	struct request *request = &job->request;
+	bool is_write = operation_is_write(request->operation);
+
+	if (code == 0 && request->operation == OPERATION_HELLO) {
+		refuse(connection, job, ERROR_BAD_ARGUMENT, "hello was said already");
+		return;
+	}
+	if (request->id <= connection->last_id) {
+		refuse(connection, job, ERROR_BAD_ARGUMENT, "ids must increase on a connection");
+		return;
+	}
+	connection->last_id = request->id;
+	/* A write that is refused here takes its place among the writes all the same: its session remembers it. */
+	if (is_write && connection->access == ACCESS_READ_ONLY)
+		job_fail(job, ERROR_READ_ONLY, OUTCOME_NOT_APPLIED, "the store was opened for reading only");
+	else if (is_write && code != 0)
+		job_fail(job, code, OUTCOME_NOT_APPLIED, reason);
+	else if (code != 0) {
+		refuse(connection, job, code, reason);
+		return;
+	}
+	if (request->operation == OPERATION_PING) {
+		send_result(connection, job);
+		connection_discharge(connection, job);
+	} else if (request->operation == OPERATION_STATS) {
+		answer_stats(connection, request->id);
+		connection_discharge(connection, job);
+	} else {
+		enqueue(connection, job);
+	}
+}
+
+void connection_request(struct connection *connection, struct job *job)
+{
+	const char *reason = "";
+	int code = request_decode(span_of(job->frame, job->frame_size), &job->request, &reason);
+
+	stats_add(requests, 1);
+	connection_touch(connection);
+	if (code == ERROR_MALFORMED) {
+		stats_add(bad_frames, 1);
+		connection_discharge(connection, job);
+		connection_end(connection, code, reason);
+	} else if (connection->state == CONNECTION_GREETING) {
+		request_greeting(connection, job, code, reason);
+	} else {
+		request_open(connection, job, code, reason);
+	}
+}
+
+/* ---- to the threads and back ---- */
+
+static uint64_t reservation(const struct connection *connection, const struct job *job)
+{
+	switch (job->request.operation) {
+	case OPERATION_LOAD_ALL:
+	case OPERATION_LIST_DOC_IDS:
+		return connection->server->config->page_bytes;
+	case OPERATION_CURRENT_META:
+		return META_REPLY_BYTES;
+	default:
+		return 0;
+	}
+}
+
+/* May another read start? What a peer has not taken yet holds its further reads back. */
+static bool has_reply_room(struct connection *connection)
+{
+	struct server *server = connection->server;
+	const struct config *config = server->config;
+
+	if (connection->out_bytes + connection->reply_reserved >= config->max_reply_bytes_per_connection)
+		return false;
+	if (server->reply_bytes + server->reply_reserved < config->max_reply_bytes ||
+	    connection->out_bytes + connection->reply_reserved == 0)
+		return true;
+	server->starved = true;
+	return false;
+}
+
+static void start_read(struct connection *connection, struct job *job)
+{
+	uint64_t reserved = reservation(connection, job);
+
+	connection->reply_reserved += reserved;
+	connection->server->reply_reserved += reserved;
+	if (job->request.operation == OPERATION_CLOSE)
+		job_list_push(&connection->server->to_writer, job);
+	else
+		job_list_push(&connection->server->to_readers, job);
+}
+
+void connection_pump(struct connection *connection)
+{
+	struct job *job;
+
+	while ((job = order_next_write(&connection->order)) != NULL)
+		job_list_push(&connection->server->to_writer, job);
+	while (has_reply_room(connection) && (job = order_next_read(&connection->order)) != NULL)
+		start_read(connection, job);
+}
+
+void connection_answer(struct connection *connection, struct job *job)
+{
+	uint64_t reserved;
+
+	connection_touch(connection);
+	if (job->kind == JOB_HELLO) {
+		hello_found(connection, job);
+		return;
+	}
+	if (job->kind == JOB_CLAIM) {
+		claim_written(connection, job);
+		return;
+	}
+	reserved = reservation(connection, job);
+	connection->reply_reserved -= reserved;
+	connection->server->reply_reserved -= reserved;
+	order_done(&connection->order, job);
+	if (job->code != 0)
+		send_failure(connection, job);
+	else
+		send_result(connection, job);
+	if (job->request.operation == OPERATION_CLOSE && job->code == 0) {
+		connection->session_ended = true;
+		connection_end(connection, 0, "closed by the client");
+	}
+	connection_discharge(connection, job);
+}

@@ -1,0 +1,168 @@
+#include "daemon/reader.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "daemon/gate.h"
+#include "daemon/log.h"
+#include "daemon/store.h"
+
+/* current_meta requests answered from one snapshot: opening one costs as much as the look-up. */
+#define SMALL_READS_MAX 64
+
+struct reader_thread {
+	struct readers *readers;
+	pthread_t thread;
+	struct store_reading reading;
+};
+
+struct readers {
+	struct readers_options options;
+	pthread_mutex_t mutex;
+	pthread_cond_t wake;
+	struct job_list queue;
+	unsigned idle;
+	bool stopping;
+	unsigned count;
+	struct reader_thread threads[];
+};
+
+void readers_submit(struct readers *readers, struct job_list *jobs)
+{
+	size_t count = jobs->count;
+	unsigned idle;
+
+	if (jobs->head == NULL)
+		return;
+	pthread_mutex_lock(&readers->mutex);
+	job_list_move(&readers->queue, jobs);
+	idle = readers->idle;
+	pthread_mutex_unlock(&readers->mutex);
+	if (idle > 1 && count > 1)
+		pthread_cond_broadcast(&readers->wake);
+	else if (idle > 0)
+		pthread_cond_signal(&readers->wake);
+}
+
+static bool is_small(const struct job *job)
+{
+	return job->request.operation == OPERATION_CURRENT_META;
+}
+
+/* One page, or a handful of small reads. False: to stop, and nothing is left. */
+static bool take(struct readers *readers, struct job_list *jobs)
+{
+	bool small;
+
+	pthread_mutex_lock(&readers->mutex);
+	while (readers->queue.head == NULL && !readers->stopping) {
+		readers->idle++;
+		pthread_cond_wait(&readers->wake, &readers->mutex);
+		readers->idle--;
+	}
+	do {
+		struct job *job = job_list_pop(&readers->queue);
+
+		if (job == NULL)
+			break;
+		small = is_small(job);
+		job_list_push(jobs, job);
+	} while (small && jobs->count < SMALL_READS_MAX && readers->queue.head != NULL &&
+		 is_small(readers->queue.head));
+	pthread_mutex_unlock(&readers->mutex);
+	return jobs->head != NULL;
+}
+
+static void fail(struct job_list *jobs, const struct failure *failure)
+{
+	for (struct job *job = jobs->head; job != NULL; job = job->next)
+		job_fail(job, failure->code, OUTCOME_NONE, failure->message);
+}
+
+static void answer(struct reader_thread *thread, struct job_list *jobs)
+{
+	struct engine_reader *reader = thread->reading.reader;
+	struct failure failure = {0};
+
+	gate_enter(thread->readers->options.gate);
+	if (reader->class->reader_begin(reader, &failure) == 0) {
+		for (struct job *job = jobs->head; job != NULL; job = job->next)
+			if (store_read(&thread->reading, job) != 0)
+				log_write(LOG_ERROR, "reading failed: %s", job->message == NULL ? "?" : job->message);
+		reader->class->reader_end(reader);
+	} else {
+		log_write(LOG_ERROR, "reading failed: %s", failure.message);
+		fail(jobs, &failure);
+	}
+	gate_leave(thread->readers->options.gate);
+}
+
+static void *run(void *context)
+{
+	struct reader_thread *thread = context;
+	struct job_list jobs = {0};
+
+	while (take(thread->readers, &jobs)) {
+		answer(thread, &jobs);
+		thread->readers->options.finished(thread->readers->options.context, &jobs);
+		jobs = (struct job_list){0};
+	}
+	return NULL;
+}
+
+static int start_thread(struct readers *readers, struct reader_thread *thread, struct failure *failure)
+{
+	struct engine *engine = readers->options.engine;
+	int code;
+
+	thread->readers = readers;
+	thread->reading.page_bytes = readers->options.page_bytes;
+	code = engine->class->reader_open(engine, &thread->reading.reader, failure);
+	if (code != 0)
+		return code;
+	if (pthread_create(&thread->thread, NULL, run, thread) != 0) {
+		engine->class->reader_close(thread->reading.reader);
+		return failure_set(failure, ERROR_IO_ERROR, "cannot start a reader thread");
+	}
+	readers->count++;
+	return 0;
+}
+
+int readers_start(const struct readers_options *options, struct readers **out, struct failure *failure)
+{
+	struct readers *readers = calloc(1, sizeof(*readers) + options->threads * sizeof(readers->threads[0]));
+	int code = 0;
+
+	if (readers == NULL)
+		return failure_set(failure, ERROR_IO_ERROR, "out of memory");
+	readers->options = *options;
+	pthread_mutex_init(&readers->mutex, NULL);
+	pthread_cond_init(&readers->wake, NULL);
+	for (uint64_t i = 0; code == 0 && i < options->threads; i++)
+		code = start_thread(readers, &readers->threads[i], failure);
+	if (code != 0)
+		readers_stop(readers);
+	else
+		*out = readers;
+	return code;
+}
+
+void readers_stop(struct readers *readers)
+{
+	pthread_mutex_lock(&readers->mutex);
+	readers->stopping = true;
+	pthread_mutex_unlock(&readers->mutex);
+	pthread_cond_broadcast(&readers->wake);
+	for (unsigned i = 0; i < readers->count; i++) {
+		struct store_reading *reading = &readers->threads[i].reading;
+
+		pthread_join(readers->threads[i].thread, NULL);
+		reading->reader->class->reader_close(reading->reader);
+		buffer_free(&reading->scratch);
+		buffer_free(&reading->key);
+		buffer_free(&reading->value);
+	}
+	pthread_cond_destroy(&readers->wake);
+	pthread_mutex_destroy(&readers->mutex);
+	free(readers);
+}

@@ -1,0 +1,281 @@
+#include "daemon/server.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "daemon/listener.h"
+#include "daemon/log.h"
+#include "daemon/reader.h"
+#include "daemon/stats.h"
+#include "daemon/writer.h"
+
+#define TICK_MS		 1000
+#define TICK_DRAINING_MS 10
+
+/* How long a dying daemon tries to get its last answers out. */
+#define LAST_WORDS_MS 2000
+
+uint64_t server_now_ms(struct server *server)
+{
+	return uv_now(&server->loop);
+}
+
+/* ---- results ---- */
+
+void server_finished(struct server *server, struct job_list *jobs, bool fatal)
+{
+	bool wake;
+
+	pthread_mutex_lock(&server->mutex);
+	wake = server->finished.head == NULL;
+	job_list_move(&server->finished, jobs);
+	server->fatal |= fatal;
+	pthread_mutex_unlock(&server->mutex);
+	if (wake || fatal)
+		uv_async_send(&server->wake);
+}
+
+static void turn(struct server *server)
+{
+	struct connection *connection, *next;
+
+	while (server->dirty != NULL) {
+		connection = server->dirty;
+		server->dirty = connection->dirty_next;
+		connection_turn(connection);
+	}
+	if (server->starved) {
+		/* Something may have been given back: everybody who waits for it looks again, once a turn. */
+		server->starved = false;
+		DL_FOREACH_SAFE (server->connections, connection, next) {
+			connection_turn(connection);
+		}
+	}
+	writer_submit(server->writer, &server->to_writer);
+	readers_submit(server->readers, &server->to_readers);
+}
+
+/* The database failed: what could be told is told, then the process ends without touching the database again. */
+static void die(struct server *server)
+{
+	uint64_t until = uv_hrtime() / 1000000 + LAST_WORDS_MS;
+	struct connection *connection;
+	bool left = true;
+
+	while (left && uv_hrtime() / 1000000 < until) {
+		left = false;
+		DL_FOREACH (server->connections, connection) {
+			connection_out_flush(connection);
+			left |= !connection->mute && !connection_out_empty(connection) && connection->writing > 0;
+		}
+		if (left)
+			uv_run(&server->loop, UV_RUN_NOWAIT);
+	}
+	log_write(LOG_CRITICAL,
+		  "ending: the database could not be written; what was acknowledged is found again at the next start");
+	_exit(EXIT_CODE_STORAGE);
+}
+
+static void on_wake(uv_async_t *handle)
+{
+	struct server *server = handle->data;
+	struct job_list jobs;
+	struct job *job;
+	bool fatal;
+
+	pthread_mutex_lock(&server->mutex);
+	jobs = server->finished;
+	server->finished = (struct job_list){0};
+	fatal = server->fatal;
+	server->fatal = false;
+	pthread_mutex_unlock(&server->mutex);
+	while ((job = job_list_pop(&jobs)) != NULL) {
+		if (job->connection != NULL)
+			connection_answer(job->connection, job);
+		else
+			job_free(job);
+	}
+	if (fatal)
+		die(server);
+}
+
+static void on_check(uv_check_t *handle)
+{
+	turn(handle->data);
+}
+
+static void on_prepare(uv_prepare_t *handle)
+{
+	turn(handle->data);
+}
+
+/* ---- stopping ---- */
+
+static void close_handle(uv_handle_t *handle)
+{
+	if (!uv_is_closing(handle))
+		uv_close(handle, NULL);
+}
+
+/* Nothing is open any more: let the loop run out. */
+static void stop(struct server *server)
+{
+	server->stopped = true;
+	close_handle((uv_handle_t *)&server->wake);
+	close_handle((uv_handle_t *)&server->turn);
+	close_handle((uv_handle_t *)&server->before);
+	close_handle((uv_handle_t *)&server->tick);
+	close_handle((uv_handle_t *)&server->sigterm);
+	close_handle((uv_handle_t *)&server->sigint);
+}
+
+static void refuse_unstarted(struct job *job)
+{
+	struct connection *connection = job->connection;
+	bool is_write = operation_is_write(job->request.operation);
+
+	connection_error(connection, job->request.id, ERROR_DRAINING, "the daemon is stopping",
+			 is_write ? OUTCOME_NOT_APPLIED : OUTCOME_NONE, NULL);
+	connection_discharge(connection, job);
+}
+
+static void drain_deadline(struct server *server)
+{
+	struct connection *connection, *next;
+
+	if (server->exit_code == EXIT_CODE_FORCED) {
+		log_write(LOG_ERROR, "ending: what was accepted could not be finished in time");
+		_exit(EXIT_CODE_FORCED);
+	}
+	log_write(LOG_WARNING, "the drain timeout is over: what has not started is refused");
+	server->exit_code = EXIT_CODE_FORCED;
+	server->drain_until_ms += server->config->drain_timeout * 1000;
+	DL_FOREACH_SAFE (server->connections, connection, next) {
+		order_drop(&connection->order, refuse_unstarted);
+		connection_end(connection, 0, "the daemon stops");
+		connection_touch(connection);
+	}
+}
+
+static void drain_tick(struct server *server)
+{
+	struct connection *connection;
+
+	if (server->connections == NULL && server->to_writer.head == NULL) {
+		stop(server);
+		return;
+	}
+	if (server_now_ms(server) >= server->drain_until_ms)
+		drain_deadline(server);
+	DL_FOREACH (server->connections, connection) {
+		connection_touch(connection);
+	}
+}
+
+static void on_tick(uv_timer_t *handle)
+{
+	struct server *server = handle->data;
+	struct connection *connection, *next;
+	uint64_t now_ms = server_now_ms(server);
+
+	DL_FOREACH_SAFE (server->connections, connection, next) {
+		connection_tick(connection, now_ms);
+	}
+	if (server->draining)
+		drain_tick(server);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct server *server = handle->data;
+	struct connection *connection;
+
+	if (server->draining) {
+		log_write(LOG_WARNING, "ending at once: a second signal");
+		_exit(EXIT_CODE_FORCED);
+	}
+	log_write(LOG_NOTICE, "stopping on %s: %llu connections, %llu requests in flight",
+		  number == SIGTERM ? "SIGTERM" : "SIGINT", (unsigned long long)server->connection_count,
+		  (unsigned long long)server->in_flight);
+	server->draining = true;
+	server->drain_until_ms = server_now_ms(server) + server->config->drain_timeout * 1000;
+	close_handle((uv_handle_t *)&server->listener);
+	DL_FOREACH (server->connections, connection) {
+		connection_drain(connection);
+	}
+	uv_timer_start(&server->tick, on_tick, 0, TICK_DRAINING_MS);
+}
+
+/* ---- starting ---- */
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+	struct server *server = listener->data;
+
+	if (status < 0) {
+		log_write(LOG_ERROR, "accepting a connection failed: %s", uv_strerror(status));
+		return;
+	}
+	connection_accept(server);
+}
+
+static int init_failed(int status, const char *what)
+{
+	log_write(LOG_CRITICAL, "%s: %s", what, uv_strerror(status));
+	return -1;
+}
+
+int server_init(struct server *server, const struct config *config, int listen_fd)
+{
+	uv_handle_t *handles[] = {
+	    (uv_handle_t *)&server->listener, (uv_handle_t *)&server->wake, (uv_handle_t *)&server->turn,
+	    (uv_handle_t *)&server->before,   (uv_handle_t *)&server->tick, (uv_handle_t *)&server->sigterm,
+	    (uv_handle_t *)&server->sigint,
+	};
+	int status;
+
+	memset(server, 0, sizeof(*server));
+	server->config = config;
+	pthread_mutex_init(&server->mutex, NULL);
+	status = uv_loop_init(&server->loop);
+	if (status != 0)
+		return init_failed(status, "cannot make an event loop");
+	server->started_ms = uv_now(&server->loop);
+	uv_pipe_init(&server->loop, &server->listener, 0);
+	uv_check_init(&server->loop, &server->turn);
+	uv_prepare_init(&server->loop, &server->before);
+	uv_timer_init(&server->loop, &server->tick);
+	uv_signal_init(&server->loop, &server->sigterm);
+	uv_signal_init(&server->loop, &server->sigint);
+	status = uv_async_init(&server->loop, &server->wake, on_wake);
+	if (status != 0)
+		return init_failed(status, "cannot make a wake-up");
+	for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++)
+		handles[i]->data = server;
+	status = uv_pipe_open(&server->listener, listen_fd);
+	return status == 0 ? 0 : init_failed(status, "cannot listen");
+}
+
+int server_run(struct server *server)
+{
+	int status;
+
+	uv_check_start(&server->turn, on_check);
+	uv_prepare_start(&server->before, on_prepare);
+	uv_timer_start(&server->tick, on_tick, TICK_MS, TICK_MS);
+	uv_signal_start(&server->sigterm, on_signal, SIGTERM);
+	uv_signal_start(&server->sigint, on_signal, SIGINT);
+	status = uv_listen((uv_stream_t *)&server->listener, LISTENER_BACKLOG, on_connection);
+	if (status != 0) {
+		init_failed(status, "cannot listen");
+		return EXIT_CODE_START;
+	}
+	uv_run(&server->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&server->loop);
+	return server->exit_code;
+}

@@ -1,0 +1,80 @@
+/*
+ * server: the loop thread: sockets, limits, results, signals.
+ *
+ * It touches no database. Requests go to the writer and the readers at the end of each loop turn (one lock each),
+ * results come back in a list with one wake-up, and each connection writes once per turn.
+ *
+ * Stopping: SIGTERM or SIGINT closes the listening sockets, tells every client (`draining`), takes what was already
+ * received, finishes it, and ends. A second signal ends at once: the database is consistent at any time.
+ */
+#ifndef KYNETA_DAEMON_SERVER_H
+#define KYNETA_DAEMON_SERVER_H
+
+#include <pthread.h>
+#include <uv.h>
+
+#include "daemon/config.h"
+#include "daemon/connection.h"
+#include "daemon/job.h"
+
+struct writer;
+struct readers;
+
+/* Exit codes of the daemon. */
+enum exit_code {
+	EXIT_CODE_OK = 0,
+	EXIT_CODE_START = 1,   /* could not start */
+	EXIT_CODE_USAGE = 2,   /* bad options */
+	EXIT_CODE_STORAGE = 3, /* an fsync or write failed while running: a restart recovers */
+	EXIT_CODE_FORCED = 4,  /* a second signal, or the drain timeout */
+};
+
+#define SERVER_SCRATCH_SIZE (64 * 1024)
+
+struct server {
+	const struct config *config;
+	struct writer *writer;
+	struct readers *readers;
+	uv_loop_t loop;
+	uv_pipe_t listener;
+	uv_async_t wake;
+	uv_check_t turn;     /* the end of a turn: after the sockets were served, */
+	uv_prepare_t before; /*   and before the loop sleeps */
+	uv_timer_t tick;
+	uv_signal_t sigterm, sigint;
+	uint64_t started_ms;
+
+	struct connection *connections;
+	uint64_t connection_count;
+	struct connection *dirty;
+	struct handle *handles;
+	struct job_list to_writer, to_readers;
+
+	/* what is held in all */
+	uint64_t in_flight, request_bytes, reply_bytes, reply_reserved;
+	bool starved; /* somebody waits for one of these to shrink */
+
+	/* filled by the writer and the readers */
+	pthread_mutex_t mutex;
+	struct job_list finished;
+	bool fatal;
+
+	bool draining, stopped;
+	uint64_t drain_until_ms;
+	int exit_code;
+	uint8_t scratch[SERVER_SCRATCH_SIZE];
+};
+
+/* server_init(server, config, listen_fd) - everything but the threads. 0 or -1 (logged). */
+int server_init(struct server *server, const struct config *config, int listen_fd);
+
+/* server_run(server) - until it was stopped; returns the exit code. */
+int server_run(struct server *server);
+
+/* server_finished(server, jobs, fatal) - results, from any thread. @jobs is empty then. */
+void server_finished(struct server *server, struct job_list *jobs, bool fatal);
+
+/* server_now_ms(server) - the loop's clock. */
+uint64_t server_now_ms(struct server *server);
+
+#endif

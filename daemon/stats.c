@@ -1,0 +1,3 @@
+#include "daemon/stats.h"
+
+struct stats stats;

@@ -1,0 +1,119 @@
+/*
+ * store: the seven operations and their rules, in terms of an engine. It knows no sockets and no threads.
+ *
+ * Writes run on the writer thread, inside the batch's transaction, against what is remembered of each document
+ * (document.h): the committed state with the batch so far on top. Reads run on a reader thread inside one snapshot and
+ * give whole reply frames.
+ *
+ * Generations: every replace and delete gives its document a new number from one stored counter. A document without a
+ * number of its own has the floor; the floor rises to a new number when another program has written to the file.
+ */
+#ifndef KYNETA_DAEMON_STORE_H
+#define KYNETA_DAEMON_STORE_H
+
+#include <stdatomic.h>
+
+#include "daemon/document.h"
+#include "daemon/engine.h"
+#include "daemon/job.h"
+
+/* One store. Made by the writer for the first hello that names it; lives until the daemon ends. */
+struct store {
+	struct store *next;
+	/* As found. Changed only by the writer; readers take what is there. */
+	_Atomic(const struct engine_tables *) tables;
+	/* writer thread */
+	struct table_names names;	     /* as first asked for; the spans are owned */
+	const struct engine_tables *created; /* made by this batch, not committed yet */
+	bool stale;			     /* another program wrote: look again before using it */
+	struct failure refused;		     /* code 0: fine */
+	/* loop thread (access.h) */
+	unsigned connections, writers;
+	bool held;		   /* exclusively, by: */
+	struct connection *holder; /* NULL while the holder's connection is lost */
+	uint8_t holder_session[SESSION_SIZE];
+	bool holder_has_session;
+	uint64_t held_until_ms; /* while the holder's connection is lost */
+	bool claim_read;	/* what was written down before this daemon started has been looked at */
+};
+
+/* The writer's view of all stores. Writer thread only. */
+struct stores {
+	struct engine *engine;
+	struct store *head;
+	unsigned count;
+	uint64_t max_count;
+	struct document_cache documents;
+	uint64_t generation, generation_pending; /* the counter; _pending: with this batch */
+	uint64_t floor, floor_pending;
+	struct buffer scratch; /* of the row being written */
+	struct buffer key;
+	struct buffer meta;
+};
+
+int stores_init(struct stores *stores, struct engine *engine, uint64_t max_count, uint64_t cache_bytes,
+		struct failure *failure);
+void stores_free(struct stores *stores);
+
+/*
+ * stores_find(stores, hello, store, failure) - the store a hello names: looked for, accepted and taken in use;
+ * remembered. Outside a transaction. Fails with INCOMPATIBLE_FORMAT, BAD_ARGUMENT (the records table is in another
+ * store), BUSY (too many stores), or what the engine says.
+ */
+int stores_find(struct stores *stores, const struct hello *hello, struct store **store, struct failure *failure);
+
+/* stores_refresh(stores) - look again at stores that another program may have changed. Outside a transaction. */
+void stores_refresh(struct stores *stores);
+
+/*
+ * Another program has written to the file: stores_forget() drops what is remembered (between transactions;
+ * stores_refresh follows), stores_raise_floor() gives every document a new number (inside the next one): nothing that
+ * was read before is known to hold.
+ */
+void stores_forget(struct stores *stores);
+void stores_raise_floor(struct stores *stores);
+
+/* A batch, attempt by attempt. */
+int stores_finish(struct stores *stores, struct failure *failure); /* before commit: write the counters */
+void stores_committed(struct stores *stores);
+void stores_rolled_back(struct stores *stores);
+
+/*
+ * store_write(stores, job, failure) - carry out an append, replace or delete. 0: done, job->at is set; a rule's
+ * refusal: job is failed and nothing was changed, ERROR_NONE is returned too; an engine's failure: its code, the
+ * transaction is to be rolled back.
+ */
+int store_write(struct stores *stores, struct job *job, struct failure *failure);
+
+/* store_position(stores, job, at, failure) - where the job's document stands now, this batch included. */
+int store_position(struct stores *stores, struct job *job, struct position *at, struct failure *failure);
+
+/* store_shrinks(stores, job) - is this a write that a full disk still has room for: a delete, or a replace by less than
+ * is there? */
+bool store_shrinks(struct stores *stores, struct job *job);
+
+/*
+ * store_read(engine reader, job, page limit, scratch) - carry out load_all, current_meta or list_doc_ids within the
+ * snapshot that is open; job->reply is the whole reply frame, an error's too. Returns the code of an engine's failure
+ * (the reply is its error), else 0.
+ */
+struct store_reading {
+	struct engine_reader *reader;
+	uint64_t page_bytes;
+	struct buffer scratch, key, value;
+};
+int store_read(struct store_reading *reading, struct job *job);
+
+/* The keys of the daemon's own rows. */
+void own_key_generation(struct buffer *key, const struct engine_tables *tables, struct span document);
+void own_key_session(struct buffer *key, const char *store_key, const uint8_t session[SESSION_SIZE]);
+void own_key_claim(struct buffer *key, const char *store_key);
+#define OWN_KEY_COUNTER	   SPAN_LITERAL("c")
+#define OWN_KEY_FLOOR	   SPAN_LITERAL("f")
+#define OWN_PREFIX_SESSION SPAN_LITERAL("s")
+
+/* Numbers in own rows: eight bytes, big-endian. own_number(value): 0 for anything else. */
+uint64_t own_number(struct span value);
+void own_number_put(struct buffer *out, uint64_t number);
+
+#endif

@@ -1,0 +1,240 @@
+/* stores: which stores there are, their counters, and what a batch does to all of them (store.h). */
+#include "daemon/log.h"
+#include "daemon/store.h"
+
+#include <stdlib.h>
+
+static int no_memory(struct failure *failure)
+{
+	return failure_set(failure, ERROR_IO_ERROR, "out of memory");
+}
+
+static int read_number(struct stores *stores, struct span key, uint64_t *number, struct failure *failure)
+{
+	struct engine *engine = stores->engine;
+	bool found;
+	int code;
+
+	buffer_reset(&stores->meta);
+	code = engine->class->get_own(engine, key, &found, &stores->meta, failure);
+	if (code == 0)
+		*number = found ? own_number(buffer_span(&stores->meta)) : 0;
+	return code;
+}
+
+/* The counters as the file has them: at the start, and after another program has written. */
+static int read_counters(struct stores *stores, struct failure *failure)
+{
+	int code = read_number(stores, OWN_KEY_COUNTER, &stores->generation, failure);
+
+	if (code == 0)
+		code = read_number(stores, OWN_KEY_FLOOR, &stores->floor, failure);
+	stores->generation_pending = stores->generation;
+	stores->floor_pending = stores->floor;
+	return code;
+}
+
+int stores_init(struct stores *stores, struct engine *engine, uint64_t max_count, uint64_t cache_bytes,
+		struct failure *failure)
+{
+	*stores = (struct stores){.engine = engine, .max_count = max_count};
+	document_cache_init(&stores->documents, cache_bytes);
+	return read_counters(stores, failure);
+}
+
+static void free_names(struct table_names *names)
+{
+	free((void *)names->meta.data);
+	free((void *)names->records.data);
+	free((void *)names->store.data);
+}
+
+void stores_free(struct stores *stores)
+{
+	document_cache_free(&stores->documents);
+	while (stores->head != NULL) {
+		struct store *store = stores->head;
+
+		stores->head = store->next;
+		free_names(&store->names);
+		free(store);
+	}
+	buffer_free(&stores->scratch);
+	buffer_free(&stores->key);
+	buffer_free(&stores->meta);
+}
+
+/* A copy that the store owns; one more byte, so that an empty name is not "no memory". */
+static bool copy_name(struct span *to, struct span from)
+{
+	uint8_t *data = malloc(from.size + 1);
+
+	if (data == NULL)
+		return false;
+	if (from.size > 0)
+		memcpy(data, from.data, from.size);
+	*to = span_of(data, from.size);
+	return true;
+}
+
+static bool names_equal(const struct table_names *a, const struct table_names *b)
+{
+	return span_equal(a->meta, b->meta) && span_equal(a->records, b->records) && span_equal(a->store, b->store);
+}
+
+static struct store *store_new(struct stores *stores, const struct table_names *names)
+{
+	struct store *store = calloc(1, sizeof(*store));
+
+	if (store == NULL)
+		return NULL;
+	if (!copy_name(&store->names.meta, names->meta) || !copy_name(&store->names.records, names->records) ||
+	    !copy_name(&store->names.store, names->store)) {
+		free_names(&store->names);
+		free(store);
+		return NULL;
+	}
+	store->names.layout = names->layout;
+	store->next = stores->head;
+	stores->head = store;
+	stores->count++;
+	return store;
+}
+
+/*
+ * The store whose records table is @tables's. One table belongs to one store: found under other names for its metadata,
+ * it would be two caches over the same rows.
+ */
+static int store_of_tables(struct stores *stores, const struct table_names *names, const struct engine_tables *tables,
+			   struct store **store, struct failure *failure)
+{
+	for (struct store *each = stores->head; each != NULL; each = each->next) {
+		const struct engine_tables *known = atomic_load(&each->tables);
+
+		if (strcmp(known->key, tables->key) != 0)
+			continue;
+		if (!names_equal(&each->names, names) &&
+		    (known->layout == LAYOUT_NONE || tables->layout != known->layout))
+			return failure_set(failure, ERROR_BAD_ARGUMENT,
+					   "the table %s belongs to a store with other names for its metadata",
+					   known->description);
+		*store = each;
+		atomic_store(&each->tables, tables);
+		each->refused.code = 0;
+		each->stale = false;
+		return 0;
+	}
+	if (stores->count >= stores->max_count)
+		return failure_set(failure, ERROR_BUSY, "%u stores are in use, which is the limit (max-stores)",
+				   stores->count);
+	*store = store_new(stores, names);
+	if (*store == NULL)
+		return no_memory(failure);
+	atomic_store(&(*store)->tables, tables);
+	return 0;
+}
+
+static struct store *store_by_names(struct stores *stores, const struct table_names *names)
+{
+	for (struct store *store = stores->head; store != NULL; store = store->next)
+		if (names_equal(&store->names, names))
+			return store;
+	return NULL;
+}
+
+int stores_find(struct stores *stores, const struct hello *hello, struct store **store, struct failure *failure)
+{
+	struct table_names names = {hello->meta_table, hello->records_table, hello->store_table, hello->layout};
+	struct engine *engine = stores->engine;
+	const struct engine_tables *tables;
+	int code;
+
+	*store = store_by_names(stores, &names);
+	if (*store != NULL && !(*store)->stale && (*store)->refused.code == 0 &&
+	    atomic_load(&(*store)->tables)->layout != LAYOUT_NONE)
+		return 0;
+	if (*store != NULL && names.layout != 0)
+		(*store)->names.layout = names.layout; /* not made yet: the latest wish counts */
+	code = engine->class->find(engine, &names, &tables, failure);
+	if (code == 0)
+		code = store_of_tables(stores, &names, tables, store, failure);
+	if (code == 0)
+		code = engine->class->take(engine, failure);
+	return code;
+}
+
+void stores_refresh(struct stores *stores)
+{
+	for (struct store *store = stores->head; store != NULL; store = store->next) {
+		const struct engine_tables *tables;
+
+		if (!store->stale)
+			continue;
+		store->stale = false;
+		store->refused.code = 0;
+		if (stores->engine->class->find(stores->engine, &store->names, &tables, &store->refused) != 0) {
+			log_write(LOG_ERROR, "store %s is refused from now on: %s",
+				  atomic_load(&store->tables)->description, store->refused.message);
+			continue;
+		}
+		atomic_store(&store->tables, tables);
+	}
+}
+
+void stores_forget(struct stores *stores)
+{
+	document_forget_all(&stores->documents);
+	for (struct store *store = stores->head; store != NULL; store = store->next)
+		store->stale = true;
+}
+
+void stores_raise_floor(struct stores *stores)
+{
+	document_forget_all(&stores->documents); /* their generations are from below */
+	stores->floor_pending = ++stores->generation_pending;
+}
+
+static int write_number(struct stores *stores, struct span key, uint64_t number, struct failure *failure)
+{
+	buffer_reset(&stores->meta);
+	own_number_put(&stores->meta, number);
+	if (stores->meta.failed)
+		return no_memory(failure);
+	return stores->engine->class->put_own(stores->engine, key, buffer_span(&stores->meta), failure);
+}
+
+int stores_finish(struct stores *stores, struct failure *failure)
+{
+	int code = 0;
+
+	if (stores->generation_pending != stores->generation)
+		code = write_number(stores, OWN_KEY_COUNTER, stores->generation_pending, failure);
+	if (code == 0 && stores->floor_pending != stores->floor)
+		code = write_number(stores, OWN_KEY_FLOOR, stores->floor_pending, failure);
+	return code;
+}
+
+static void settle_created(struct stores *stores, bool keep)
+{
+	for (struct store *store = stores->head; store != NULL; store = store->next) {
+		if (store->created != NULL && keep)
+			atomic_store(&store->tables, store->created);
+		store->created = NULL;
+	}
+}
+
+void stores_committed(struct stores *stores)
+{
+	document_commit(&stores->documents);
+	settle_created(stores, true);
+	stores->generation = stores->generation_pending;
+	stores->floor = stores->floor_pending;
+}
+
+void stores_rolled_back(struct stores *stores)
+{
+	document_rollback(&stores->documents);
+	settle_created(stores, false);
+	stores->generation_pending = stores->generation;
+	stores->floor_pending = stores->floor;
+}

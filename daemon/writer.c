@@ -1,0 +1,234 @@
+#include "daemon/writer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "daemon/batch.h"
+#include "daemon/gate.h"
+#include "daemon/log.h"
+#include "daemon/stats.h"
+
+/* Waiting for more pays where a sync is slow; a disk that syncs faster than this loses by it. */
+#define LINGER_SYNC_US_MIN 150
+
+/* The part of a recent sync that a batch may wait to fill. */
+#define LINGER_SHARE 10
+
+/* How often forgotten sessions are looked for. */
+#define EXPIRE_INTERVAL_SECONDS 3600
+
+struct writer {
+	struct writer_options options;
+	pthread_t thread;
+	struct batch batch;
+	/* shared */
+	pthread_mutex_t mutex;
+	pthread_cond_t wake;
+	struct job_list queue;
+	bool waiting;  /* the writer sleeps: wake it */
+	size_t wanted; /* … once so many are queued */
+	bool stopping;
+	/* writer thread */
+	size_t last_batch;
+	uint64_t last_end_us; /* when its answers went out */
+	size_t expected;      /* requests that may be there soon: the last batch's and those that came meanwhile */
+	uint64_t next_expiry;
+	uint64_t checkpoint_floor; /* do not try again before the log has grown beyond this */
+};
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+void writer_submit(struct writer *writer, struct job_list *jobs)
+{
+	bool wake;
+
+	if (jobs->head == NULL)
+		return;
+	pthread_mutex_lock(&writer->mutex);
+	job_list_move(&writer->queue, jobs);
+	wake = writer->waiting && writer->queue.count >= writer->wanted;
+	if (wake)
+		writer->waiting = false;
+	pthread_mutex_unlock(&writer->mutex);
+	if (wake)
+		pthread_cond_signal(&writer->wake);
+}
+
+/* Sleeps until @wanted jobs are queued, the writer is to stop, or the time has come. With the mutex held. */
+static void sleep_for(struct writer *writer, size_t wanted, uint64_t until_us)
+{
+	struct timespec until = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
+
+	while (writer->queue.count < wanted && !writer->stopping) {
+		writer->waiting = true;
+		writer->wanted = wanted;
+		if (until_us == 0)
+			pthread_cond_wait(&writer->wake, &writer->mutex);
+		else if (pthread_cond_timedwait(&writer->wake, &writer->mutex, &until) == ETIMEDOUT)
+			break;
+	}
+	writer->waiting = false;
+}
+
+/*
+ * The convoy: of clients that wait for their answers, half are in the batch and the other half in the queue, and they
+ * would take turns for ever. Waiting a little for those just answered joins the two halves.
+ */
+static void linger(struct writer *writer)
+{
+	uint64_t sync_us = writer->batch.recent_sync_us;
+	size_t wanted = writer->expected;
+
+	if (sync_us < LINGER_SYNC_US_MIN)
+		return;
+	if (wanted > writer->options.batch_requests)
+		wanted = writer->options.batch_requests;
+	/* Counted from the last commit: whoever comes after a quiet time does not wait at all. */
+	sleep_for(writer, wanted, writer->last_end_us + sync_us / LINGER_SHARE);
+}
+
+/* Takes jobs off the queue up to the caps; at least one. */
+static void take_batch(struct writer *writer, struct job_list *jobs)
+{
+	size_t bytes = 0;
+
+	while (writer->queue.head != NULL && jobs->count < writer->options.batch_requests) {
+		bytes += writer->queue.head->frame_size;
+		if (jobs->count > 0 && bytes > writer->options.batch_bytes)
+			break;
+		job_list_push(jobs, job_list_pop(&writer->queue));
+	}
+}
+
+/* Waits for work. False: there is none left and the writer is to stop. */
+static bool gather(struct writer *writer, struct job_list *jobs)
+{
+	pthread_mutex_lock(&writer->mutex);
+	writer->expected = writer->last_batch + writer->queue.count;
+	sleep_for(writer, 1, 0);
+	linger(writer);
+	take_batch(writer, jobs);
+	pthread_mutex_unlock(&writer->mutex);
+	return jobs->head != NULL;
+}
+
+static bool checkpoint(struct writer *writer)
+{
+	struct engine *engine = writer->options.engine;
+	struct engine_gate gate = gate_hooks(writer->options.gate);
+	struct engine_checkpoint_result result = {0};
+	struct failure failure = {0};
+	uint64_t limit = writer->options.wal_bytes, bytes = engine->class->log_bytes(engine);
+
+	if (bytes <= limit || bytes <= writer->checkpoint_floor)
+		return true;
+	if (engine->class->checkpoint(engine, &gate, &result, &failure) != 0) {
+		log_write(failure.fatal ? LOG_CRITICAL : LOG_ERROR, "checkpoint failed: %s", failure.message);
+		writer->checkpoint_floor = bytes + limit / 4;
+		return !failure.fatal;
+	}
+	stats_add(checkpoints, 1);
+	stats_add(checkpoint_us, result.passive_us + result.gate_closed_us);
+	stats_add(gate_closed_us, result.gate_closed_us);
+	stats_max(gate_closed_max_us, result.gate_closed_us);
+	if (result.complete) {
+		stats_add(checkpoints_complete, 1);
+		writer->checkpoint_floor = 0;
+	} else {
+		log_write(LOG_WARNING,
+			  "another program reads the database: the log cannot start over and has %llu bytes",
+			  (unsigned long long)bytes);
+		writer->checkpoint_floor = bytes + limit / 4;
+	}
+	log_write(LOG_DEBUG, "checkpoint of %llu bytes: %llu us beside the readers, %llu us with the gate closed",
+		  (unsigned long long)result.log_bytes_before, (unsigned long long)result.passive_us,
+		  (unsigned long long)result.gate_closed_us);
+	return true;
+}
+
+static void expire(struct writer *writer)
+{
+	uint64_t now = (uint64_t)time(NULL);
+
+	if (now < writer->next_expiry)
+		return;
+	writer->next_expiry = now + EXPIRE_INTERVAL_SECONDS;
+	if (now > writer->options.session_timeout)
+		batch_expire_sessions(&writer->batch, now - writer->options.session_timeout);
+}
+
+static void *run(void *context)
+{
+	struct writer *writer = context;
+	struct job_list jobs = {0};
+
+	while (gather(writer, &jobs)) {
+		bool fatal;
+
+		writer->last_batch = jobs.count;
+		fatal = !batch_run(&writer->batch, &jobs);
+		if (!fatal) {
+			/* Answers first: the log is moved while the clients think. */
+			writer->options.finished(writer->options.context, &jobs, false);
+			writer->last_end_us = now_us();
+			fatal = !checkpoint(writer);
+			expire(writer);
+		}
+		if (fatal) {
+			writer->options.finished(writer->options.context, &jobs, true);
+			break;
+		}
+		jobs = (struct job_list){0};
+	}
+	return NULL;
+}
+
+int writer_start(const struct writer_options *options, struct writer **out, struct failure *failure)
+{
+	struct writer *writer = calloc(1, sizeof(*writer));
+	pthread_condattr_t attributes;
+	int code;
+
+	if (writer == NULL)
+		return failure_set(failure, ERROR_IO_ERROR, "out of memory");
+	writer->options = *options;
+	code = batch_init(&writer->batch, options, failure);
+	if (code != 0) {
+		free(writer);
+		return code;
+	}
+	pthread_mutex_init(&writer->mutex, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&writer->wake, &attributes);
+	pthread_condattr_destroy(&attributes);
+	if (pthread_create(&writer->thread, NULL, run, writer) != 0) {
+		batch_free(&writer->batch);
+		free(writer);
+		return failure_set(failure, ERROR_IO_ERROR, "cannot start the writer thread");
+	}
+	*out = writer;
+	return 0;
+}
+
+void writer_stop(struct writer *writer)
+{
+	pthread_mutex_lock(&writer->mutex);
+	writer->stopping = true;
+	pthread_mutex_unlock(&writer->mutex);
+	pthread_cond_signal(&writer->wake);
+	pthread_join(writer->thread, NULL);
+	batch_free(&writer->batch);
+	pthread_cond_destroy(&writer->wake);
+	pthread_mutex_destroy(&writer->mutex);
+	free(writer);
+}

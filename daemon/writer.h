@@ -1,0 +1,47 @@
+/*
+ * writer: the one thread that changes the database.
+ *
+ * Jobs are queued from the loop thread in the order they arrived. The writer takes everything queued (up to a cap),
+ * runs it as one transaction and commits once; while it commits, the next batch forms. Results go back to the loop
+ * thread in one wake-up per batch. Where syncs are slow, it waits up to about a tenth of the recent sync time for as
+ * many requests as the last batch and the queue had: clients that wait for their answers come back together, and nobody
+ * is left for the next commit.
+ *
+ * One bad request never spoils a batch: a rule's refusal changes nothing, and when the database refuses a statement the
+ * batch is run again without the culprit. A failed fsync or write-back is the end: the results go out as unknown and
+ * the process ends (fatal).
+ */
+#ifndef KYNETA_DAEMON_WRITER_H
+#define KYNETA_DAEMON_WRITER_H
+
+#include "daemon/engine.h"
+#include "daemon/job.h"
+
+struct writer;
+struct gate;
+
+struct writer_options {
+	struct engine *engine;
+	struct gate *gate;
+	uint64_t batch_requests, batch_bytes;
+	uint64_t wal_bytes;
+	uint64_t document_cache_bytes;
+	uint64_t max_stores;
+	uint64_t session_window;  /* refused ids kept: the in-flight limit */
+	uint64_t session_timeout; /* seconds */
+	bool synced_by_default;
+	/* Called on the writer thread after a batch; @fatal: the process must end once these are answered. */
+	void (*finished)(void *context, struct job_list *jobs, bool fatal);
+	void *context;
+};
+
+/* writer_start(options, writer, failure) - reads what it must know from the database, then starts the thread. */
+int writer_start(const struct writer_options *options, struct writer **writer, struct failure *failure);
+
+/* writer_submit(writer, jobs) - queue jobs in order; @jobs is empty then. Loop thread only; never blocks for long. */
+void writer_submit(struct writer *writer, struct job_list *jobs);
+
+/* writer_stop(writer) - carry out what is queued, end the thread, free everything. */
+void writer_stop(struct writer *writer);
+
+#endif
