@@ -94,16 +94,16 @@
 
 /* X(constant, status, meaning): how the daemon ends, as --help tells it. */
 #define EXIT_LIST(X)                                                                                                   \
-	X(CLEAN, 0, "ended as asked, everything accepted was finished")                                                \
-	X(NOT_STARTED, 1, "could not start; one line says why")                                                        \
+	X(OK, 0, "ended as asked, everything accepted was finished")                                                   \
+	X(START, 1, "could not start; one line says why")                                                              \
 	X(USAGE, 2, "bad options; one line says which")                                                                \
 	X(STORAGE, 3,                                                                                                  \
 	  "storage failed while running (a write or fsync failed); recovery at the next start decides what is there")  \
 	X(FORCED, 4,                                                                                                   \
 	  "ended before everything accepted was finished: a second signal, or drain-timeout passed; still consistent")
 
-enum exit_status {
-#define X(constant, status, meaning) EXIT_STATUS_##constant = (status),
+enum exit_code {
+#define X(constant, status, meaning) EXIT_CODE_##constant = (status),
 	EXIT_LIST(X)
 #undef X
 };
@@ -123,8 +123,8 @@ struct config {
 
 enum config_result {
 	CONFIG_RUN,   /* go on with *config */
-	CONFIG_DONE,  /* --help, --version or --options was answered on stdout: EXIT_STATUS_CLEAN */
-	CONFIG_WRONG, /* one line is in @message: EXIT_STATUS_USAGE */
+	CONFIG_DONE,  /* --help, --version or --options was answered on stdout: EXIT_CODE_OK */
+	CONFIG_WRONG, /* one line is in @message: EXIT_CODE_USAGE */
 };
 
 /*

@@ -20,15 +20,6 @@
 struct writer;
 struct readers;
 
-/* Exit codes of the daemon. */
-enum exit_code {
-	EXIT_CODE_OK = 0,
-	EXIT_CODE_START = 1,   /* could not start */
-	EXIT_CODE_USAGE = 2,   /* bad options */
-	EXIT_CODE_STORAGE = 3, /* an fsync or write failed while running: a restart recovers */
-	EXIT_CODE_FORCED = 4,  /* a second signal, or the drain timeout */
-};
-
 #define SERVER_SCRATCH_SIZE (64 * 1024)
 
 struct server {
