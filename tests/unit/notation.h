@@ -50,8 +50,9 @@ static inline const char *notation_string(const char *at, struct buffer *string)
 static inline const char *notation_wide(const char *at, msgpack_packer *packer)
 {
 	bool is_signed = *at == 's';
-	unsigned long width = strtoul(at + 1, (char **)&at, 10);
-	unsigned long long value = strtoull(at + 1, (char **)&at, 10);
+	char *end;
+	unsigned long width = strtoul(at + 1, &end, 10);
+	unsigned long long value = strtoull(end + 1, &end, 10);
 
 	if (width == 8)
 		is_signed ? msgpack_pack_fix_int8(packer, (int8_t)value)
@@ -64,7 +65,20 @@ static inline const char *notation_wide(const char *at, msgpack_packer *packer)
 			  : msgpack_pack_fix_uint32(packer, (uint32_t)value);
 	else
 		is_signed ? msgpack_pack_fix_int64(packer, (int64_t)value) : msgpack_pack_fix_uint64(packer, value);
-	return at;
+	return end;
+}
+
+/* The shortest form. */
+static inline const char *notation_number(const char *at, msgpack_packer *packer)
+{
+	char *end;
+
+	cr_assert(*at == '-' || (*at >= '0' && *at <= '9'), "not the notation: %s", at);
+	if (*at == '-')
+		msgpack_pack_int64(packer, strtoll(at, &end, 10));
+	else
+		msgpack_pack_uint64(packer, strtoull(at, &end, 10));
+	return end;
 }
 
 static inline const char *notation_value(const char *at, struct buffer *out);
@@ -118,11 +132,8 @@ static inline const char *notation_value(const char *at, struct buffer *out)
 		at++;
 	} else if (*at == 's' || *at == 'u') {
 		at = notation_wide(at, &packer);
-	} else if (*at == '-') {
-		msgpack_pack_int64(&packer, strtoll(at, (char **)&at, 10));
 	} else {
-		cr_assert(*at >= '0' && *at <= '9', "not the notation: %s", at);
-		msgpack_pack_uint64(&packer, strtoull(at, (char **)&at, 10));
+		at = notation_number(at, &packer);
 	}
 	buffer_free(&string);
 	return at;
