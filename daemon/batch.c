@@ -132,22 +132,20 @@ static int run_write(struct batch *batch, struct job *job, struct attempt *attem
 	int code = 0;
 
 	job->duplicate = false;
-	if (!job->preset && !job->set_aside) {
+	if (!job->preset && !job->set_aside)
 		job_fail(job, 0, OUTCOME_NONE, NULL);
-		if (session_recall(job->session, job)) {
-			if (job->duplicate)
-				attempt->want_sync |= wants_sync(batch, job);
-		} else if (!session_latched(job->session, job)) {
-			if (batch->full && !store_shrinks(&batch->stores, job))
-				job_fail(job, ERROR_DISK_FULL, OUTCOME_NOT_APPLIED,
-					 "no space is left for the database");
-			else
-				code = store_write(&batch->stores, job, failure);
-			if (code == 0 && job->code == 0) {
-				attempt->wrote |= job->request.operation != OPERATION_DELETE;
-				attempt->want_sync |=
-				    job->request.operation == OPERATION_DELETE && wants_sync(batch, job);
-			}
+	/* First of all what became of it before: nothing that has changed since may deny a write that was carried out. */
+	if (session_recall(job->session, job)) {
+		if (job->duplicate)
+			attempt->want_sync |= wants_sync(batch, job);
+	} else if (!job->preset && !job->set_aside && !session_latched(job->session, job)) {
+		if (batch->full && !store_shrinks(&batch->stores, job))
+			job_fail(job, ERROR_DISK_FULL, OUTCOME_NOT_APPLIED, "no space is left for the database");
+		else
+			code = store_write(&batch->stores, job, failure);
+		if (code == 0 && job->code == 0) {
+			attempt->wrote |= job->request.operation != OPERATION_DELETE;
+			attempt->want_sync |= job->request.operation == OPERATION_DELETE && wants_sync(batch, job);
 		}
 	}
 	if (code == 0 && (job->duplicate || job->code == ERROR_CONFLICT))

@@ -325,10 +325,13 @@ static void enqueue(struct connection *connection, struct job *job)
 		job->request.document = SPAN_LITERAL("");
 	job->store = connection->store;
 	job->session = connection->session;
-	if (!order_add(&connection->order, job))
-		refuse(connection, job, ERROR_IO_ERROR, "out of memory");
 	if (job->request.operation == OPERATION_CLOSE)
 		connection->no_more = true;
+	if (!order_add(&connection->order, job)) {
+		/* Out of memory, and out of its place in the order: no answer is the only true one. */
+		connection_discharge(connection, job);
+		connection_drop(connection);
+	}
 }
 
 static void request_open(struct connection *connection, struct job *job, int code, const char *reason)

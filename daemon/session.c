@@ -12,9 +12,13 @@
 
 #define SESSION_ROW_VERSION 1
 
+/* The default in-flight limit: a client that was promised it may hold so many writes without an answer. */
+#define SESSION_WINDOW_MIN 1024
+
 struct refusal {
 	struct refusal *prev, *next;
 	uint64_t id;
+	uint64_t ordinal; /* which write of the session it was */
 	int code;
 	char message[];
 };
@@ -40,6 +44,7 @@ struct session {
 	char *store_key;
 	uint64_t last_use; /* as stored */
 	uint64_t through, through_pending;
+	uint64_t writes, writes_pending; /* how many ids that is: reads use ids too, so distance says nothing */
 	struct refusal *refusals; /* ascending ids */
 	struct refusal *pending;  /* of this batch */
 	struct latch *latches;
@@ -49,7 +54,8 @@ struct session {
 
 void sessions_init(struct sessions *sessions, struct engine *engine, uint64_t window)
 {
-	*sessions = (struct sessions){.engine = engine, .window = window};
+	/* Rows outlive configurations: never fewer than the protocol's default. */
+	*sessions = (struct sessions){.engine = engine, .window = window > SESSION_WINDOW_MIN ? window : SESSION_WINDOW_MIN};
 }
 
 void sessions_free(struct sessions *sessions)
@@ -101,15 +107,16 @@ uint64_t session_through(const struct session *session)
 	return session->through;
 }
 
-/* ---- the stored row: version, last use, through, then for each refusal id, code, size of message, message ---- */
+/* ---- the stored row: version, last use, through, writes; then for each refusal id, ordinal, code, size of message, message ---- */
 
-static struct refusal *refusal_new(uint64_t id, int code, struct span message)
+static struct refusal *refusal_new(uint64_t id, uint64_t ordinal, int code, struct span message)
 {
 	struct refusal *refusal = malloc(sizeof(*refusal) + message.size + 1);
 
 	if (refusal == NULL)
 		return NULL;
 	refusal->id = id;
+	refusal->ordinal = ordinal;
 	refusal->code = code;
 	if (message.size > 0)
 		memcpy(refusal->message, message.data, message.size);
@@ -131,30 +138,31 @@ static bool session_decode(struct session *session, struct span row)
 	uint64_t version;
 
 	if (!take_number(&row, &version) || version != SESSION_ROW_VERSION || !take_number(&row, &session->last_use) ||
-	    !take_number(&row, &session->through))
+	    !take_number(&row, &session->through) || !take_number(&row, &session->writes))
 		return false;
 	while (row.size > 0) {
-		uint64_t id, code, size;
+		uint64_t id, ordinal, code, size;
 		struct refusal *refusal;
 
-		if (!take_number(&row, &id) || !take_number(&row, &code) || !take_number(&row, &size) ||
+		if (!take_number(&row, &id) || !take_number(&row, &ordinal) || !take_number(&row, &code) || !take_number(&row, &size) ||
 		    size > row.size)
 			return false;
-		refusal = refusal_new(id, (int)code, span_of(row.data, (size_t)size));
+		refusal = refusal_new(id, ordinal, (int)code, span_of(row.data, (size_t)size));
 		if (refusal == NULL)
 			return false;
 		DL_APPEND(session->refusals, refusal);
 		row = span_of(row.data + size, row.size - (size_t)size);
 	}
 	session->through_pending = session->through;
+	session->writes_pending = session->writes;
 	session->stored = true;
 	return true;
 }
 
-/* Is the refusal still among the last ids? */
-static bool within_window(const struct sessions *sessions, uint64_t id, uint64_t through)
+/* Is the refusal still among the last writes? A client has no more than these without an answer. */
+static bool within_window(const struct sessions *sessions, const struct refusal *refusal, uint64_t writes)
 {
-	return id + sessions->window > through;
+	return refusal->ordinal + sessions->window > writes;
 }
 
 static void encode_refusals(struct sessions *sessions, const struct session *session, const struct refusal *list)
@@ -164,9 +172,10 @@ static void encode_refusals(struct sessions *sessions, const struct session *ses
 	DL_FOREACH (list, refusal) {
 		size_t size = strlen(refusal->message);
 
-		if (!within_window(sessions, refusal->id, session->through_pending))
+		if (!within_window(sessions, refusal, session->writes_pending))
 			continue;
 		own_number_put(&sessions->value, refusal->id);
+		own_number_put(&sessions->value, refusal->ordinal);
 		own_number_put(&sessions->value, (uint64_t)refusal->code);
 		own_number_put(&sessions->value, size);
 		buffer_append(&sessions->value, refusal->message, size);
@@ -180,6 +189,7 @@ static int write_row(struct sessions *sessions, const struct session *session, s
 	own_number_put(&sessions->value, SESSION_ROW_VERSION);
 	own_number_put(&sessions->value, now_seconds());
 	own_number_put(&sessions->value, session->through_pending);
+	own_number_put(&sessions->value, session->writes_pending);
 	encode_refusals(sessions, session, session->refusals);
 	encode_refusals(sessions, session, session->pending);
 	if (sessions->key.failed || sessions->value.failed)
@@ -307,8 +317,10 @@ bool session_recall(struct session *session, struct job *job)
 	refusal = find_refusal(session->refusals, job->request.id);
 	if (refusal != NULL)
 		job_fail(job, refusal->code, OUTCOME_NOT_APPLIED, refusal->message);
-	else
+	else {
+		job_fail(job, 0, OUTCOME_NONE, NULL);
 		job->duplicate = true;
+	}
 	return true;
 }
 
@@ -388,10 +400,12 @@ bool session_record(struct sessions *sessions, struct session *session, struct j
 		return false;
 	if (!session->named || recalled)
 		return true;
-	if (job->request.id > session->through_pending)
+	if (job->request.id > session->through_pending) {
 		session->through_pending = job->request.id;
+		session->writes_pending++;
+	}
 	if (job->code != 0) {
-		struct refusal *refusal = refusal_new(job->request.id, job->code, short_message(job));
+		struct refusal *refusal = refusal_new(job->request.id, session->writes_pending, job->code, short_message(job));
 
 		if (refusal == NULL)
 			return false;
@@ -436,7 +450,7 @@ static void keep_refusals(struct sessions *sessions, struct session *session)
 	DL_CONCAT(session->refusals, session->pending);
 	session->pending = NULL;
 	DL_FOREACH_SAFE (session->refusals, refusal, next) {
-		if (within_window(sessions, refusal->id, session->through))
+		if (within_window(sessions, refusal, session->writes))
 			break;
 		DL_DELETE(session->refusals, refusal);
 		free(refusal);
@@ -461,9 +475,11 @@ static void settle(struct sessions *sessions, bool keep)
 			session->stored |= session->through != session->through_pending;
 			session->renew = false;
 			session->through = session->through_pending;
+			session->writes = session->writes_pending;
 			keep_refusals(sessions, session);
 		} else {
 			session->through_pending = session->through;
+			session->writes_pending = session->writes;
 			free_refusals(&session->pending);
 		}
 		session->ended = false;

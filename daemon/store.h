@@ -46,13 +46,23 @@ struct stores {
 	struct document_cache documents;
 	uint64_t generation, generation_pending; /* the counter; _pending: with this batch */
 	uint64_t floor, floor_pending;
+	/*
+	 * After a power loss `committed` writes may be gone, and with them numbers that were given out. So the first transaction writes down
+	 * under which boot of the machine it happens, a clean end removes that, and a start that finds another boot's
+	 * jumps over every number that can have been lost.
+	 */
+	char boot[64];
+	bool boot_written;
 	struct buffer scratch; /* of the row being written */
 	struct buffer key;
 	struct buffer meta;
 };
 
+/* stores_init(…) - reads the counters; after a power loss writes new ones, synced, before anything is answered. */
 int stores_init(struct stores *stores, struct engine *engine, uint64_t max_count, uint64_t cache_bytes,
 		struct failure *failure);
+/* stores_end(stores) - a clean end: what follows is a checkpoint that makes everything durable. */
+void stores_end(struct stores *stores);
 void stores_free(struct stores *stores);
 
 /*
@@ -110,6 +120,7 @@ void own_key_session(struct buffer *key, const char *store_key, const uint8_t se
 void own_key_claim(struct buffer *key, const char *store_key);
 #define OWN_KEY_COUNTER	   SPAN_LITERAL("c")
 #define OWN_KEY_FLOOR	   SPAN_LITERAL("f")
+#define OWN_KEY_BOOT       SPAN_LITERAL("b")
 #define OWN_PREFIX_SESSION SPAN_LITERAL("s")
 
 /* Numbers in own rows: eight bytes, big-endian. own_number(value): 0 for anything else. */

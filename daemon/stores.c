@@ -2,7 +2,11 @@
 #include "daemon/log.h"
 #include "daemon/store.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+
+/* More numbers than one write-ahead log can hold replaces and deletes; and far from where counting would end. */
+#define POWER_LOSS_JUMP (UINT64_C(1) << 28)
 
 static int no_memory(struct failure *failure)
 {
@@ -34,12 +38,64 @@ static int read_counters(struct stores *stores, struct failure *failure)
 	return code;
 }
 
+/* Which boot of the machine this is; empty if it does not say. */
+static void read_boot(struct stores *stores)
+{
+	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (file == NULL)
+		return;
+	if (fgets(stores->boot, sizeof(stores->boot), file) == NULL)
+		stores->boot[0] = '\0';
+	stores->boot[strcspn(stores->boot, "\n")] = '\0';
+	fclose(file);
+}
+
+static int jump(struct stores *stores, struct failure *failure)
+{
+	const struct engine_class *class = stores->engine->class;
+	bool foreign;
+	int code = class->begin(stores->engine, true, &foreign, failure);
+
+	if (code != 0)
+		return code;
+	stores->generation_pending += POWER_LOSS_JUMP;
+	stores->floor_pending = stores->generation_pending;
+	code = stores_finish(stores, failure);
+	if (code == 0)
+		code = class->commit(stores->engine, failure);
+	if (code == 0) {
+		stores_committed(stores);
+	} else {
+		class->rollback(stores->engine);
+		stores_rolled_back(stores);
+	}
+	return code;
+}
+
+static int check_boot(struct stores *stores, struct failure *failure)
+{
+	bool found;
+	int code;
+
+	buffer_reset(&stores->meta);
+	code = stores->engine->class->get_own(stores->engine, OWN_KEY_BOOT, &found, &stores->meta, failure);
+	if (code != 0 || !found || span_equal(buffer_span(&stores->meta), span_of_string(stores->boot)))
+		return code;
+	log_write(LOG_NOTICE, "the machine went down while the daemon ran: documents get new generations");
+	return jump(stores, failure);
+}
+
 int stores_init(struct stores *stores, struct engine *engine, uint64_t max_count, uint64_t cache_bytes,
 		struct failure *failure)
 {
+	int code;
+
 	*stores = (struct stores){.engine = engine, .max_count = max_count};
 	document_cache_init(&stores->documents, cache_bytes);
-	return read_counters(stores, failure);
+	read_boot(stores);
+	code = read_counters(stores, failure);
+	return code == 0 ? check_boot(stores, failure) : code;
 }
 
 static void free_names(struct table_names *names)
@@ -203,11 +259,25 @@ static int write_number(struct stores *stores, struct span key, uint64_t number,
 	return stores->engine->class->put_own(stores->engine, key, buffer_span(&stores->meta), failure);
 }
 
+void stores_end(struct stores *stores)
+{
+	const struct engine_class *class = stores->engine->class;
+	bool foreign;
+
+	/* Failing costs a jump at the next start, nothing else. */
+	if (!stores->boot_written || class->begin(stores->engine, false, &foreign, NULL) != 0)
+		return;
+	if (class->delete_own(stores->engine, OWN_KEY_BOOT, NULL) != 0 || class->commit(stores->engine, NULL) != 0)
+		class->rollback(stores->engine);
+}
+
 int stores_finish(struct stores *stores, struct failure *failure)
 {
 	int code = 0;
 
-	if (stores->generation_pending != stores->generation)
+	if (!stores->boot_written)
+		code = stores->engine->class->put_own(stores->engine, OWN_KEY_BOOT, span_of_string(stores->boot), failure);
+	if (code == 0 && stores->generation_pending != stores->generation)
 		code = write_number(stores, OWN_KEY_COUNTER, stores->generation_pending, failure);
 	if (code == 0 && stores->floor_pending != stores->floor)
 		code = write_number(stores, OWN_KEY_FLOOR, stores->floor_pending, failure);
@@ -227,6 +297,7 @@ void stores_committed(struct stores *stores)
 {
 	document_commit(&stores->documents);
 	settle_created(stores, true);
+	stores->boot_written = true;
 	stores->generation = stores->generation_pending;
 	stores->floor = stores->floor_pending;
 }

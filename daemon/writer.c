@@ -227,6 +227,7 @@ void writer_stop(struct writer *writer)
 	pthread_mutex_unlock(&writer->mutex);
 	pthread_cond_signal(&writer->wake);
 	pthread_join(writer->thread, NULL);
+	stores_end(&writer->batch.stores);
 	batch_free(&writer->batch);
 	pthread_cond_destroy(&writer->wake);
 	pthread_mutex_destroy(&writer->mutex);

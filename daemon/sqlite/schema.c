@@ -401,8 +401,6 @@ void sqlite_tables_free(struct sqlite_tables *tables)
 {
 	if (tables == NULL)
 		return;
-	for (int i = 0; i < WRITER_STATEMENTS; i++)
-		sqlite3_finalize(tables->statements[i]);
 	names_free(&tables->asked);
 	names_free(&tables->found);
 	free(tables->base.key);
@@ -453,12 +451,18 @@ static int tables_of(struct sqlite_engine *engine, const struct sqlite_names *as
 		     enum layout layout, enum layout forced, const struct engine_tables **out, struct failure *failure)
 {
 	struct sqlite_tables *tables = known_tables(engine, asked, asked_layout, layout, forced);
+	struct sqlite_writer_statements *statements;
 	bool failed = false;
 
 	if (tables != NULL) {
 		*out = &tables->base;
 		return 0;
 	}
+	statements = reallocarray(engine->statements, engine->tables_count + 1, sizeof(*statements));
+	if (statements == NULL)
+		return failure_set(failure, ERROR_IO_ERROR, "out of memory");
+	engine->statements = statements;
+	statements[engine->tables_count] = (struct sqlite_writer_statements){{NULL}};
 	tables = calloc(1, sizeof(*tables));
 	if (tables == NULL)
 		return failure_set(failure, ERROR_IO_ERROR, "out of memory");

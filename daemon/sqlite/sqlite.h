@@ -28,7 +28,7 @@
 /* The daemon's own table. */
 #define SQLITE_OWN_TABLE "kyneta_stored"
 
-/* The writer's statements on one store, prepared when first used. */
+/* The writer's statements on one store. */
 enum sqlite_writer_statement {
 	WRITER_PUT_ROW,
 	WRITER_PUT_META,
@@ -61,7 +61,11 @@ struct sqlite_tables {
 	struct sqlite_names asked;  /* what the hello said, to look again; records is always set */
 	uint64_t asked_layout;
 	struct sqlite_names found; /* the tables of a store that is there; all NULL without a layout */
-	sqlite3_stmt *statements[WRITER_STATEMENTS]; /* writer thread */
+};
+
+/* Prepared when first used. */
+struct sqlite_writer_statements {
+	sqlite3_stmt *of[WRITER_STATEMENTS];
 };
 
 /* How long the busy handler goes on. */
@@ -90,20 +94,13 @@ struct sqlite_engine {
 	sqlite3_stmt *own[OWN_STATEMENTS];
 	struct sqlite_tables *tables;
 	unsigned tables_count;
+	struct sqlite_writer_statements *statements; /* tables_count of them, by number */
 	atomic_bool own_table; /* the daemon's own table may be there: readers need not ask while it is not */
 };
 
 static inline struct sqlite_engine *sqlite_engine(struct engine *engine)
 {
 	return (struct sqlite_engine *)engine;
-}
-
-/*
- * What the writer keeps with tables that to everybody else are immutable: its prepared statements.
- */
-static inline struct sqlite_tables *sqlite_tables(struct sqlite_engine *engine, const struct engine_tables *tables)
-{
-	return engine->table_list[((const struct sqlite_tables *)tables)->number];
 }
 
 /* Microseconds on the monotonic clock. */
@@ -113,6 +110,11 @@ static inline uint64_t sqlite_now_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static inline bool sqlite_begins_with(struct span bytes, struct span prefix)
+{
+	return bytes.size >= prefix.size && (prefix.size == 0 || memcmp(bytes.data, prefix.data, prefix.size) == 0);
 }
 
 /* ---- trouble.c ---- */
@@ -232,12 +234,14 @@ int sqlite_bind_text(sqlite3_stmt *statement, int index, struct span text);
 int sqlite_bind_blob(sqlite3_stmt *statement, int index, struct span blob);
 struct span sqlite_column(sqlite3_stmt *statement, int index);
 
-/* The metadata of a document and its last row: one statement, so that both come from one snapshot wherever it is run. */
+/* The metadata of a document and its last row: one statement, so that both come from one snapshot wherever it is run.
+ */
 #define SQLITE_DOCUMENT_SQL                                                                                            \
 	"SELECT (SELECT data FROM main.\"%w\" WHERE doc_id = ?1), "                                                    \
 	"(SELECT seq FROM main.\"%w\" WHERE doc_id = ?1 ORDER BY seq DESC LIMIT 1)"
 
-/* sqlite_read_document(db, statement, …) - run SQLITE_DOCUMENT_SQL. Not found: outputs but *next (then 0 or more) as they were. */
+/* sqlite_read_document(db, statement, …) - run SQLITE_DOCUMENT_SQL. Not found: outputs but *next (then 0 or more) as
+ * they were. */
 int sqlite_read_document(sqlite3 *db, sqlite3_stmt *statement, struct span document, bool *found, struct buffer *meta,
 			 uint64_t *next, struct failure *failure);
 /* sqlite_read_own(db, statement, …) - one own row; prepares *statement if it is NULL. */

@@ -1,9 +1,9 @@
 /*
- * statements: the writer's statements on rows, metadata and own rows (sqlite.h), and what readers share with them: the calls
- * that take a connection. Writer thread.
+ * statements: the writer's statements on rows, metadata and own rows (sqlite.h), and what readers share with them: the
+ * calls that take a connection. Writer thread.
  *
- * The hot path: each statement is prepared once per store and kept; values are bound where they lie (SQLITE_STATIC), since the statement is
- * reset before the call returns; nothing is formatted or allocated here.
+ * The hot path: each statement is prepared once per store and kept; values are bound where they lie (SQLITE_STATIC),
+ * since the statement is reset before the call returns; nothing is formatted or allocated here.
  */
 #include "daemon/sqlite/sqlite.h"
 
@@ -11,21 +11,21 @@
 
 /* REPLACE into a table of this shape is one write into the tree, without looking first. */
 static const char *const WRITER_SQL[] = {
-	[WRITER_PUT_ROW] = "INSERT INTO main.\"%w\" (doc_id, seq, kind, payload, blob) VALUES (?1, ?2, ?3, ?4, ?5)",
-	[WRITER_PUT_META] = "REPLACE INTO main.\"%w\" (doc_id, data) VALUES (?1, ?2)",
-	[WRITER_DELETE_ROWS] = "DELETE FROM main.\"%w\" WHERE doc_id = ?1",
-	[WRITER_DELETE_META] = "DELETE FROM main.\"%w\" WHERE doc_id = ?1",
-	[WRITER_DOCUMENT] = SQLITE_DOCUMENT_SQL,
+    [WRITER_PUT_ROW] = "INSERT INTO main.\"%w\" (doc_id, seq, kind, payload, blob) VALUES (?1, ?2, ?3, ?4, ?5)",
+    [WRITER_PUT_META] = "REPLACE INTO main.\"%w\" (doc_id, data) VALUES (?1, ?2)",
+    [WRITER_DELETE_ROWS] = "DELETE FROM main.\"%w\" WHERE doc_id = ?1",
+    [WRITER_DELETE_META] = "DELETE FROM main.\"%w\" WHERE doc_id = ?1",
+    [WRITER_DOCUMENT] = SQLITE_DOCUMENT_SQL,
 };
 
-static const char OWN_TABLE_SQL[] = "CREATE TABLE IF NOT EXISTS main." SQLITE_OWN_TABLE
-				    " (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID";
+static const char OWN_TABLE_SQL[] =
+    "CREATE TABLE IF NOT EXISTS main." SQLITE_OWN_TABLE " (key BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID";
 
 static const char *const OWN_SQL[] = {
-	[OWN_PUT] = "REPLACE INTO main." SQLITE_OWN_TABLE " (key, value) VALUES (?1, ?2)",
-	[OWN_DELETE] = "DELETE FROM main." SQLITE_OWN_TABLE " WHERE key = ?1",
-	[OWN_GET] = "SELECT value FROM main." SQLITE_OWN_TABLE " WHERE key = ?1",
-	[OWN_EACH] = "SELECT key, value FROM main." SQLITE_OWN_TABLE " WHERE key >= ?1 ORDER BY key",
+    [OWN_PUT] = "REPLACE INTO main." SQLITE_OWN_TABLE " (key, value) VALUES (?1, ?2)",
+    [OWN_DELETE] = "DELETE FROM main." SQLITE_OWN_TABLE " WHERE key = ?1",
+    [OWN_GET] = "SELECT value FROM main." SQLITE_OWN_TABLE " WHERE key = ?1",
+    [OWN_EACH] = "SELECT key, value FROM main." SQLITE_OWN_TABLE " WHERE key >= ?1 ORDER BY key",
 };
 
 /* ---- shared with readers ---- */
@@ -77,8 +77,8 @@ static int damaged(struct span document, const char *what, struct failure *failu
 }
 
 /* Reads what SQLITE_DOCUMENT_SQL gave. */
-static int take_document(sqlite3_stmt *statement, struct span document, bool *found, struct buffer *meta, uint64_t *next,
-			 struct failure *failure)
+static int take_document(sqlite3_stmt *statement, struct span document, bool *found, struct buffer *meta,
+			 uint64_t *next, struct failure *failure)
 {
 	int meta_type = sqlite3_column_type(statement, 0), seq_type = sqlite3_column_type(statement, 1);
 
@@ -118,8 +118,8 @@ int sqlite_read_document(sqlite3 *db, sqlite3_stmt *statement, struct span docum
 }
 
 /*
- * A statement on the own table failed: 0 if only because there is no such table yet, and then *missing. The statement, prepared or
- * not, is gone then.
+ * A statement on the own table failed: 0 if only because there is no such table yet, and then *missing. The statement,
+ * prepared or not, is gone then.
  */
 static int own_trouble(sqlite3 *db, sqlite3_stmt **statement, int result, const char *what, bool *missing,
 		       struct failure *failure)
@@ -172,19 +172,21 @@ int sqlite_read_own(sqlite3 *db, sqlite3_stmt **statement, struct span key, bool
 
 /* ---- the writer ---- */
 
-/* The statement of the store's, prepared; *statement. */
+/* The store's statement, prepared. */
 static int writer_statement(struct sqlite_engine *engine, const struct engine_tables *base,
 			    enum sqlite_writer_statement which, sqlite3_stmt **statement, struct failure *failure)
 {
-	struct sqlite_tables *tables = sqlite_tables(engine, base);
-	const char *name = which == WRITER_PUT_ROW || which == WRITER_DELETE_ROWS ? tables->found.records
-										  : tables->found.meta;
+	const struct sqlite_tables *tables = (const struct sqlite_tables *)base;
+	sqlite3_stmt **kept = &engine->statements[tables->number].of[which];
+	const char *name = tables->found.meta;
 	int code = 0;
 
-	if (tables->statements[which] == NULL)
-		code = sqlite_prepare(engine->db, &tables->statements[which], WRITER_SQL[which], name,
-				      tables->found.records, failure);
-	*statement = tables->statements[which];
+	if (*kept == NULL) {
+		if (which == WRITER_PUT_ROW || which == WRITER_DELETE_ROWS)
+			name = tables->found.records;
+		code = sqlite_prepare(engine->db, kept, WRITER_SQL[which], name, tables->found.records, failure);
+	}
+	*statement = *kept;
 	return code;
 }
 
@@ -220,8 +222,8 @@ int sqlite_put_row(struct engine *base, const struct engine_tables *tables, stru
 	if (result == SQLITE_OK)
 		result = sqlite_bind_text(statement, 3, row->kind);
 	if (result == SQLITE_OK)
-		result = row->has_payload ? sqlite_bind_text(statement, 4, row->payload)
-					  : sqlite3_bind_null(statement, 4);
+		result =
+		    row->has_payload ? sqlite_bind_text(statement, 4, row->payload) : sqlite3_bind_null(statement, 4);
 	if (result == SQLITE_OK)
 		result = row->has_blob ? sqlite_bind_blob(statement, 5, row->blob) : sqlite3_bind_null(statement, 5);
 	return finish(engine, statement, result, "write a row", failure);
@@ -358,11 +360,6 @@ int sqlite_get_own(struct engine *base, struct span key, bool *found, struct buf
 	return sqlite_read_own(engine->db, &engine->own[OWN_GET], key, found, value, failure);
 }
 
-static bool begins_with(struct span bytes, struct span prefix)
-{
-	return bytes.size >= prefix.size && (prefix.size == 0 || memcmp(bytes.data, prefix.data, prefix.size) == 0);
-}
-
 int sqlite_each_own(struct engine *base, struct span prefix,
 		    bool (*each)(void *context, struct span key, struct span value), void *context,
 		    struct failure *failure)
@@ -383,7 +380,7 @@ int sqlite_each_own(struct engine *base, struct span prefix,
 	while (result == SQLITE_ROW) {
 		struct span key = sqlite_column(*statement, 0);
 
-		if (!begins_with(key, prefix) || !each(context, key, sqlite_column(*statement, 1)))
+		if (!sqlite_begins_with(key, prefix) || !each(context, key, sqlite_column(*statement, 1)))
 			break;
 		result = sqlite3_step(*statement);
 	}
