@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+#
+# readme.sh [--print] - README.md's table of options is the daemon's own; --print prints the rows as they must stand there.
+set -euo pipefail
+
+rows() {
+	"${KYNETA_STORED_BIN:-build/daemon/kyneta-stored}" --options | while IFS=$'\t' read -r name default range reason; do
+		printf '| `--%s` | %s | %s | %s |\n' "$name" "$default" "$range" "$reason"
+	done
+}
+
+if [ "${1-}" = --print ]; then
+	rows
+	exit 0
+fi
+
+mapfile -t expected < <(rows)
+# Rows of four columns that begin with an option: those of the table.
+mapfile -t found < <(grep -E '^\| `--[a-z-]+` \|.*\|.*\|.*\|$' README.md)
+status=0
+echo "1..$((${#expected[@]} + 1))"
+for row in "${expected[@]}"; do
+	if printf '%s\n' "${found[@]}" | grep -qxF -- "$row"; then
+		echo "ok - README.md has ${row:0:40}"
+	else
+		echo "not ok - README.md lacks $row"
+		status=1
+	fi
+done
+if [ ${#found[@]} -eq ${#expected[@]} ]; then
+	echo "ok - README.md has no other options"
+else
+	echo "not ok - README.md has ${#found[@]} rows, the daemon ${#expected[@]} options"
+	status=1
+fi
+exit $status
