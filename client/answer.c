@@ -1,0 +1,217 @@
+/*
+ * answer: what the daemon's frames mean.
+ *
+ * Every reply belongs to a call on the wire; anything else, and anything that is not a message, means that the peer is
+ * not the daemon this library was made for, and ends the handle: connecting again would bring the same.
+ */
+#include <stdlib.h>
+
+#include "client/handle.h"
+
+static void protocol_error(kyneta_store *store, const char *what)
+{
+	struct kyneta_store_error error;
+
+	failure_fill(&error, KYNETA_STORE_EPROTOCOL, KYNETA_STORE_NO_OUTCOME, "%s: %s", store->path, what);
+	handle_end(store, &error);
+}
+
+/* ---- hello, and what comes unasked ---- */
+
+/* Refusals that pass by themselves. */
+static bool may_pass(uint64_t code)
+{
+	return code == ERROR_BUSY || code == ERROR_TOO_MANY_CONNECTIONS || code == ERROR_DRAINING;
+}
+
+/* The daemon ends the connection. */
+static void refused(kyneta_store *store, const struct reply *reply)
+{
+	struct kyneta_store_error error;
+
+	if (reply->code > DAEMON_CODE_MAX) {
+		protocol_error(store, "sent an error that no daemon knows");
+		return;
+	}
+	failure_of_reply(&error, reply);
+	if (may_pass(reply->code))
+		connection_lost(store, &error); /* which ends the handle if it does not reconnect */
+	else
+		handle_end(store, &error);
+}
+
+static void draining(kyneta_store *store)
+{
+	struct kyneta_store_error error;
+
+	/* Without reconnecting there is nothing better than to go on until the daemon closes. */
+	if (!handle_reconnects(store))
+		return;
+	store->connection.leaving = true;
+	if (store->connection.phase == PHASE_READY)
+		return;
+	failure_fill(&error, KYNETA_STORE_EDRAINING, KYNETA_STORE_NO_OUTCOME, "%s", error_meaning(ERROR_DRAINING));
+	connection_lost(store, &error);
+}
+
+static void unasked(kyneta_store *store, const struct reply *reply)
+{
+	if (reply->code != 0)
+		refused(store, reply);
+	else if (reply->event == EVENT_DRAINING)
+		draining(store);
+}
+
+static void hello_answered(kyneta_store *store, const struct hello_reply *hello)
+{
+	size_t size = hello->daemon.size;
+
+	if (hello->version != PROTOCOL_VERSION) {
+		protocol_error(store, "chose a version of the protocol that was not offered");
+		return;
+	}
+	if (size > sizeof(store->daemon) - 1)
+		size = sizeof(store->daemon) - 1;
+	memset(store->daemon, 0, sizeof(store->daemon));
+	if (size > 0)
+		memcpy(store->daemon, hello->daemon.data, size);
+	store->layout = (int)hello->layout;
+	connection_ready(store, hello);
+}
+
+/* The first frame of a connection. */
+static void answer_hello(kyneta_store *store, uint64_t id, struct span bytes)
+{
+	struct reply reply;
+
+	if (id > HELLO_ID || reply_decode(bytes, OPERATION_HELLO, &reply) != 0)
+		protocol_error(store, "answered hello with something else");
+	else if (id == 0)
+		unasked(store, &reply);
+	else if (reply.code != 0)
+		refused(store, &reply);
+	else
+		hello_answered(store, &reply.hello);
+}
+
+/* ---- replies ---- */
+
+struct kyneta_store_record answer_record(const struct record *record)
+{
+	return (struct kyneta_store_record){
+	    .type = record->type == RECORD_META ? KYNETA_STORE_META : KYNETA_STORE_ENTRY,
+	    .meta = (const char *)record->meta.data,
+	    .meta_size = record->meta.size,
+	    .kind = (int)record->kind,
+	    .encoding = (int)record->encoding,
+	    .data_is_text = record->data_is_text,
+	    .has_lineage = record->has_lineage,
+	    .version = (const char *)record->version.data,
+	    .version_size = record->version.size,
+	    .data = record->data.data,
+	    .data_size = record->data.size,
+	    .lineage = (const char *)record->lineage.data,
+	    .lineage_size = record->lineage.size,
+	};
+}
+
+/* The epochs before the oldest call that is still unanswered are over. */
+static void forget_old_latches(kyneta_store *store)
+{
+	uint64_t epoch = store->queue.epoch;
+	struct call *call;
+
+	if (!latch_any(&store->latches))
+		return;
+	TAILQ_FOREACH(call, &store->queue.calls, link)
+	epoch = call->epoch < epoch ? call->epoch : epoch;
+	latch_prune(&store->latches, epoch);
+}
+
+static void succeeded(kyneta_store *store, struct call *call, const struct reply *reply)
+{
+	struct full_answer answer = {.reply = reply};
+	kyneta_store_stream *stream = call->stream;
+	uint8_t operation = call->operation;
+
+	if (stream != NULL) {
+		free(call);
+		stream_page(store, stream, reply);
+		return;
+	}
+	answer.public.at.generation = reply->at.generation;
+	answer.public.at.next = reply->at.next;
+	answer.public.duplicate = reply->duplicate;
+	if (reply->has_meta) {
+		/* An empty text is not NULL. */
+		answer.public.meta = reply->meta.size > 0 ? (const char *)reply->meta.data : "";
+		answer.public.meta_size = reply->meta.size;
+	}
+	if (reply->duplicate)
+		store->duplicates++;
+	if (operation == OPERATION_RESUME)
+		forget_old_latches(store);
+	handle_finish(store, call, &answer);
+	if (operation == OPERATION_CLOSE)
+		handle_closed(store);
+}
+
+static void failed(kyneta_store *store, struct call *call, const struct reply *reply)
+{
+	struct kyneta_store_error error;
+
+	failure_of_reply(&error, reply);
+	if (operation_is_write(call->operation) && error.outcome == KYNETA_STORE_NO_OUTCOME)
+		error.outcome = KYNETA_STORE_UNKNOWN; /* a daemon that does not say */
+	handle_fail(store, call, &error);
+}
+
+static void answer_call(kyneta_store *store, struct call *call, const struct reply *reply)
+{
+	store->connection.attempts = 0;
+	if (reply->code > DAEMON_CODE_MAX) {
+		protocol_error(store, "sent an error that no daemon knows");
+		return;
+	}
+	if (reply->code == ERROR_DRAINING && handle_reconnects(store)) {
+		store->connection.leaving = true;
+		if (!call->abandoned) {
+			queue_again(&store->queue, call);
+			return;
+		}
+	}
+	if (operation_is_write(call->operation) && error_is_outside(reply->code))
+		latch_add(&store->latches, call, (int)reply->code, true);
+	queue_remove(&store->queue, call);
+	if (call->abandoned)
+		free(call);
+	else if (reply->code != 0)
+		failed(store, call, reply);
+	else
+		succeeded(store, call, reply);
+}
+
+void answer_frame(kyneta_store *store, struct span bytes)
+{
+	struct reply reply;
+	struct call *call;
+	uint64_t id, code;
+
+	if (reply_peek(bytes, &id, &code) != 0) {
+		protocol_error(store, "sent something that is no message");
+		return;
+	}
+	if (store->connection.phase == PHASE_HELLO) {
+		answer_hello(store, id, bytes);
+		return;
+	}
+	call = id != 0 ? queue_find(&store->queue, id) : NULL;
+	if (id != 0 && call == NULL)
+		protocol_error(store, "answered a request that was not asked");
+	else if (reply_decode(bytes, call != NULL ? call->operation : OPERATION_PING, &reply) != 0)
+		protocol_error(store, "sent a reply that is not one to its request");
+	else if (call == NULL)
+		unasked(store, &reply);
+	else
+		answer_call(store, call, &reply);
+}
