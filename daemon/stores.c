@@ -98,13 +98,6 @@ int stores_init(struct stores *stores, struct engine *engine, uint64_t max_count
 	return code == 0 ? check_boot(stores, failure) : code;
 }
 
-static void free_names(struct table_names *names)
-{
-	free((void *)names->meta.data);
-	free((void *)names->records.data);
-	free((void *)names->store.data);
-}
-
 void stores_free(struct stores *stores)
 {
 	document_cache_free(&stores->documents);
@@ -112,7 +105,7 @@ void stores_free(struct stores *stores)
 		struct store *store = stores->head;
 
 		stores->head = store->next;
-		free_names(&store->names);
+		free(store->names_memory);
 		free(store);
 	}
 	buffer_free(&stores->scratch);
@@ -120,17 +113,15 @@ void stores_free(struct stores *stores)
 	buffer_free(&stores->meta);
 }
 
-/* A copy that the store owns; one more byte, so that an empty name is not "no memory". */
-static bool copy_name(struct span *to, struct span from)
+/* Copies a name to @at, and moves @at behind it. */
+static struct span copy_name(uint8_t **at, struct span from)
 {
-	uint8_t *data = malloc(from.size + 1);
+	struct span copy = span_of(*at, from.size);
 
-	if (data == NULL)
-		return false;
 	if (from.size > 0)
-		memcpy(data, from.data, from.size);
-	*to = span_of(data, from.size);
-	return true;
+		memcpy(*at, from.data, from.size);
+	*at += from.size;
+	return copy;
 }
 
 static bool names_equal(const struct table_names *a, const struct table_names *b)
@@ -141,15 +132,19 @@ static bool names_equal(const struct table_names *a, const struct table_names *b
 static struct store *store_new(struct stores *stores, const struct table_names *names)
 {
 	struct store *store = calloc(1, sizeof(*store));
+	uint8_t *at;
 
 	if (store == NULL)
 		return NULL;
-	if (!copy_name(&store->names.meta, names->meta) || !copy_name(&store->names.records, names->records) ||
-	    !copy_name(&store->names.store, names->store)) {
-		free_names(&store->names);
+	/* One byte more, so that no names at all are not "no memory". */
+	at = store->names_memory = malloc(names->meta.size + names->records.size + names->store.size + 1);
+	if (at == NULL) {
 		free(store);
 		return NULL;
 	}
+	store->names.meta = copy_name(&at, names->meta);
+	store->names.records = copy_name(&at, names->records);
+	store->names.store = copy_name(&at, names->store);
 	store->names.layout = names->layout;
 	store->next = stores->head;
 	stores->head = store;
