@@ -20,10 +20,12 @@ enum reader_statement {
 	READER_STATEMENTS,
 };
 
+static const char ROWS_SQL[] = "SELECT seq, kind, payload, blob FROM main.\"%w\" "
+			       "WHERE doc_id = ?1 AND seq >= ?2 AND seq < ?3 ORDER BY seq";
+
 static const char *const READER_SQL[] = {
     [READER_DOCUMENT] = SQLITE_DOCUMENT_SQL,
-    [READER_ROWS] = "SELECT seq, kind, payload, blob FROM main.\"%w\" WHERE doc_id = ?1 AND seq >= ?2 AND seq < ?3 "
-		    "ORDER BY seq",
+    [READER_ROWS] = ROWS_SQL,
     [READER_DOCUMENTS_FROM] = "SELECT doc_id FROM main.\"%w\" WHERE doc_id >= ?1 ORDER BY doc_id",
     [READER_DOCUMENTS_AFTER] = "SELECT doc_id FROM main.\"%w\" WHERE doc_id > ?1 ORDER BY doc_id",
 };
