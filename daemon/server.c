@@ -56,6 +56,7 @@ static void turn(struct server *server)
 			connection_turn(connection);
 		}
 	}
+	server->outstanding += server->to_writer.count + server->to_readers.count;
 	writer_submit(server->writer, &server->to_writer);
 	readers_submit(server->readers, &server->to_readers);
 }
@@ -94,6 +95,7 @@ static void on_wake(uv_async_t *handle)
 	fatal = server->fatal;
 	server->fatal = false;
 	pthread_mutex_unlock(&server->mutex);
+	server->outstanding -= jobs.count;
 	while ((job = job_list_pop(&jobs)) != NULL) {
 		if (job->connection != NULL)
 			connection_answer(job->connection, job);
@@ -166,7 +168,8 @@ static void drain_tick(struct server *server)
 {
 	struct connection *connection;
 
-	if (server->connections == NULL && server->to_writer.head == NULL) {
+	/* Not before the last job is back: the threads wake this loop up. */
+	if (server->connections == NULL && server->outstanding == 0 && server->to_writer.head == NULL) {
 		stop(server);
 		return;
 	}

@@ -39,7 +39,8 @@ struct server {
 	uint64_t connection_count;
 	struct connection *dirty;
 	struct handle *handles;
-	struct job_list to_writer, to_readers;
+	struct job_list to_writer, to_readers; /* handed over at the end of the turn */
+	size_t outstanding;		       /* with the threads now */
 
 	/* what is held in all */
 	uint64_t in_flight, request_bytes, reply_bytes, reply_reserved;

@@ -23,7 +23,8 @@ struct store {
 	/* As found. Changed only by the writer; readers take what is there. */
 	_Atomic(const struct engine_tables *) tables;
 	/* writer thread */
-	struct table_names names;	     /* as first asked for; the spans are owned */
+	struct table_names names; /* as first asked for, in */
+	uint8_t *names_memory;
 	const struct engine_tables *created; /* made by this batch, not committed yet */
 	bool stale;			     /* another program wrote: look again before using it */
 	struct failure refused;		     /* code 0: fine */
