@@ -111,7 +111,7 @@ static void write_holder(int fd, const char *about)
 	if ((size_t)length > sizeof(line) - 2)
 		length = (int)sizeof(line) - 2;
 	line[length++] = '\n';
-	if (pwrite(fd, line, (size_t)length, 0) < length && ftruncate(fd, 0) != 0)
+	if (write(fd, line, (size_t)length) < length && ftruncate(fd, 0) != 0)
 		return;
 }
 

@@ -1,6 +1,7 @@
 /* config: every option good and bad, by its table; files with line numbers; what is printed. */
 #include "daemon/config.h"
 
+#include "tests/unit/allocations.h"
 #include "tests/unit/scratch.h"
 
 #include <criterion/criterion.h>
@@ -437,6 +438,17 @@ Test(config_file, lines_that_would_be_misread_are_refused)
 	write_bytes("readers = 3\0", 12);
 	snprintf(expected, sizeof(expected), "%s:1: a line is text of at most 198 bytes", path);
 	assert_wrong(read_arguments("--config", path, NULL), expected);
+}
+
+Test(config_file, no_memory)
+{
+	char expected[256];
+
+	write_bytes("\nsocket = /a\n", 13);
+	snprintf(expected, sizeof(expected), "%s:2: out of memory", path);
+	allocations_until_failure = 1;
+	assert_wrong(read_arguments("--config", path, NULL), expected);
+	allocations_until_failure = 0;
 }
 
 Test(config_file, file_that_cannot_be_read)

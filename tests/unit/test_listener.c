@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,6 +17,39 @@
 #include <unistd.h>
 
 #define NOBODY 65534
+
+/* The linker puts these in place of the system calls of listener.c (--wrap): each fails once with what a test asks for.
+ */
+static int socket_error, connect_error, listen_error;
+
+int __real_socket(int domain, int type, int protocol);
+int __wrap_socket(int domain, int type, int protocol);
+int __real_connect(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size);
+int __real_listen(int fd, int backlog);
+int __wrap_listen(int fd, int backlog);
+
+static bool fails(int *error)
+{
+	errno = *error;
+	*error = 0;
+	return errno != 0;
+}
+
+int __wrap_socket(int domain, int type, int protocol)
+{
+	return fails(&socket_error) ? -1 : __real_socket(domain, type, protocol);
+}
+
+int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size)
+{
+	return fails(&connect_error) ? -1 : __real_connect(fd, address, size);
+}
+
+int __wrap_listen(int fd, int backlog)
+{
+	return fails(&listen_error) ? -1 : __real_listen(fd, backlog);
+}
 
 static char folder[SCRATCH_SIZE], path[SCRATCH_SIZE + 16], message[1024];
 
@@ -281,6 +315,34 @@ Test(listener, no_permission)
 	close(fd);
 }
 
+Test(listener, system_calls_that_fail)
+{
+	int fd;
+
+	socket_error = EMFILE;
+	cr_assert_eq(open_listener(path), -1);
+	cr_assert_str_eq(message, "cannot make a socket: Too many open files");
+	listen_error = ENOBUFS;
+	assert_refused(path, "No buffer space available");
+	cr_assert_eq(access(path, F_OK), -1, "a socket that nobody listens on is left behind");
+	fd = open_listener(path);
+	cr_assert_geq(fd, 0);
+	/* What is not known to be stale is not replaced. */
+	socket_error = EMFILE;
+	cr_assert_eq(open_listener(path), -1);
+	connect_error = ENOBUFS;
+	assert_refused(path, "cannot be asked whether it is in use: No buffer space available");
+	connect_error = EINTR;
+	assert_refused(path, "is in use");
+	assert_accepts(fd, path);
+	close(fd);
+	/* Gone between two looks. */
+	connect_error = ENOENT;
+	fd = open_listener(path);
+	cr_assert_geq(fd, 0, "%s", message);
+	close(fd);
+}
+
 Test(listener, no_descriptor_is_left_behind)
 {
 	int before = dup(0), after;
@@ -292,6 +354,8 @@ Test(listener, no_descriptor_is_left_behind)
 		assert_refused(path, "is in use");
 		close(fd);
 		cr_assert_eq(unlink(path), 0);
+		listen_error = ENOBUFS;
+		assert_refused(path, "No buffer space");
 		cr_assert_eq(mkdir(path, 0700), 0);
 		assert_refused(path, "not a socket");
 		cr_assert_eq(rmdir(path), 0);

@@ -4,7 +4,9 @@
 #include "tests/unit/scratch.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +14,32 @@
 #include <unistd.h>
 
 #define NOBODY 65534
+
+/* The linker puts these in place of the system calls of lockfile.c (--wrap): each fails once with what a test asks for.
+ */
+static int flock_error, write_error;
+
+int __real_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation);
+ssize_t __real_write(int fd, const void *bytes, size_t size);
+ssize_t __wrap_write(int fd, const void *bytes, size_t size);
+
+static bool fails(int *error)
+{
+	errno = *error;
+	*error = 0;
+	return errno != 0;
+}
+
+int __wrap_flock(int fd, int operation)
+{
+	return fails(&flock_error) ? -1 : __real_flock(fd, operation);
+}
+
+ssize_t __wrap_write(int fd, const void *bytes, size_t size)
+{
+	return fails(&write_error) ? -1 : __real_write(fd, bytes, size);
+}
 
 static char folder[SCRATCH_SIZE], path[SCRATCH_SIZE + 16], message[1024];
 
@@ -211,6 +239,37 @@ Test(lockfile, what_the_holder_wrote_stays_one_line)
 	cr_assert_eq(ftruncate(fd, 0), 0);
 	cr_assert_eq(pwrite(fd, "a\x1b[1mb\nc", 8, 0), 8);
 	assert_refused(path, "kyneta-stored, a\\x1b[1mb");
+	close(fd);
+}
+
+Test(lockfile, lock_that_cannot_be_had)
+{
+	int before = dup(0), after, fd;
+
+	close(before);
+	flock_error = ENOLCK;
+	assert_refused(path, "/db.lock: No locks available");
+	after = dup(0);
+	cr_assert_eq(after, before, "a descriptor is left behind");
+	close(after);
+	flock_error = EINTR;
+	fd = take(path, "pid 1");
+	cr_assert_geq(fd, 0, "%s", message);
+	flock_error = EINTR;
+	assert_refused(path, "pid 1");
+	close(fd);
+}
+
+Test(lockfile, full_disk_does_not_keep_it_from_starting)
+{
+	int fd;
+
+	close(take(path, "pid 1, who has gone"));
+	write_error = ENOSPC;
+	fd = take(path, "pid 2");
+	cr_assert_geq(fd, 0);
+	/* Nobody is better than the wrong one. */
+	assert_refused(path, "is in use by another kyneta-stored");
 	close(fd);
 }
 

@@ -13,6 +13,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* The linker puts this in place of write(2) in log.c (--wrap): the next calls fail with these, or write one byte for
+ * -1. */
+static int write_errors[4];
+
+ssize_t __real_write(int fd, const void *bytes, size_t size);
+ssize_t __wrap_write(int fd, const void *bytes, size_t size);
+
+ssize_t __wrap_write(int fd, const void *bytes, size_t size)
+{
+	int error = write_errors[0];
+
+	memmove(write_errors, write_errors + 1, sizeof(write_errors) - sizeof(write_errors[0]));
+	if (error <= 0)
+		return __real_write(fd, bytes, error < 0 ? 1 : size);
+	errno = error;
+	return -1;
+}
+
 static int saved_stderr, reading_end;
 
 /* From here to end_capture stderr is a pipe. */
@@ -194,6 +212,32 @@ Test(log, closed_stderr_is_survived)
 	cr_assert_eq(errno, 0);
 	cr_assert_geq(dup2(saved, STDERR_FILENO), 0);
 	close(saved);
+}
+
+Test(log, interrupted_and_partial_writes_go_on)
+{
+	static const int errors[] = {EINTR, -1, EINTR};
+	char out[1024];
+
+	begin_capture();
+	memcpy(write_errors, errors, sizeof(errors));
+	log_write(LOG_INFO, "whole");
+	end_capture(out, sizeof(out));
+	assert_matches(out, "^[0-9T:.-]+Z info: whole\n$");
+}
+
+Test(log, line_that_cannot_be_written_is_lost)
+{
+	char out[1024];
+
+	begin_capture();
+	errno = 0;
+	write_errors[0] = EAGAIN;
+	log_write(LOG_INFO, "lost");
+	cr_assert_eq(errno, 0);
+	log_write(LOG_INFO, "next");
+	end_capture(out, sizeof(out));
+	assert_matches(out, "^[0-9T:.-]+Z info: next\n$");
 }
 
 #define THREADS 4
