@@ -343,6 +343,12 @@ static void request_open(struct connection *connection, struct job *job, int cod
 		refuse(connection, job, ERROR_BAD_ARGUMENT, "hello was said already");
 		return;
 	}
+	if (request->id == 0) {
+		/* An error with id 0 speaks of the connection itself, which ends with it. */
+		connection_discharge(connection, job);
+		connection_end(connection, ERROR_BAD_ARGUMENT, "the id must be 2 or more");
+		return;
+	}
 	if (request->id <= connection->last_id) {
 		refuse(connection, job, ERROR_BAD_ARGUMENT, "ids must increase on a connection");
 		return;
