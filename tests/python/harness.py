@@ -17,6 +17,8 @@ Each Daemon has its own folder with its own socket and database, and ends only p
 The program is $KYNETA_STORED_BIN, or build/daemon/kyneta-stored. KYNETA_KEEP=1 keeps the folders.
 """
 
+import concurrent.futures
+import multiprocessing
 import os
 import re
 import shutil
@@ -76,9 +78,11 @@ class Daemon:
                 self.stop()
             else:
                 self.kill()
-        finally:
-            if kind is not None:
                 _explain()
+        except DaemonFailed:
+            _explain()
+            raise
+        finally:
             self._remove()
 
     # -- start and end
@@ -214,6 +218,30 @@ def _explain():
             print("# daemon: " + line)
     _logs_of_this_test.clear()
     sys.stdout.flush()
+
+
+# ---- several processes ------------------------------------------------------------------------------------------------
+
+
+def in_processes(calls):
+    """Make each call, (function, argument…), in a process of its own, all beginning at once. Their results, in order.
+
+    The first exception in any of them is raised here, when all have ended. Open no connection before.
+    """
+    context = multiprocessing.get_context("fork")
+    start = context.Barrier(len(calls), timeout=START_SECONDS)
+    with concurrent.futures.ProcessPoolExecutor(len(calls), context, initializer=_remember_start, initargs=(start,)) as pool:
+        return [future.result() for future in [pool.submit(_from_start, *call) for call in calls]]
+
+
+def _remember_start(start):
+    global _start
+    _start = start
+
+
+def _from_start(function, *arguments):
+    _start.wait()
+    return function(*arguments)
 
 
 # ---- tests --------------------------------------------------------------------------------------------------------
