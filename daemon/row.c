@@ -71,7 +71,40 @@ static bool scan_literal(struct scan *scan, const char *literal, size_t size)
 
 #define SCAN_LITERAL(scan, literal) scan_literal(scan, literal, sizeof(literal) - 1)
 
-/* The string that begins here. Whether its escapes are good is for the one who decodes them. */
+static bool is_hex(uint8_t byte)
+{
+	return (byte >= '0' && byte <= '9') || ((byte | 0x20) >= 'a' && (byte | 0x20) <= 'f');
+}
+
+/* The escape whose backslash is here. */
+static bool scan_escape(struct scan *scan)
+{
+	const uint8_t *at = scan->at;
+
+	if (scan->end - at < 2)
+		return false;
+	switch (at[1]) {
+	case '"':
+	case '\\':
+	case '/':
+	case 'b':
+	case 'f':
+	case 'n':
+	case 'r':
+	case 't':
+		scan->at += 2;
+		return true;
+	case 'u':
+		if (scan->end - at < 6 || !is_hex(at[2]) || !is_hex(at[3]) || !is_hex(at[4]) || !is_hex(at[5]))
+			return false;
+		scan->at += 6;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The string that begins here, checked but for its UTF-8. */
 static bool scan_string(struct scan *scan, struct scanned *string)
 {
 	*string = (struct scanned){SPAN_NONE, false, false};
@@ -86,9 +119,8 @@ static bool scan_string(struct scan *scan, struct scanned *string)
 		if (*scan->at == '"')
 			break;
 		string->escaped = true;
-		if (scan->end - scan->at < 2)
+		if (!scan_escape(scan))
 			return false;
-		scan->at += 2;
 	}
 	string->text = span_of(start, (size_t)(scan->at - start));
 	scan->at++;
@@ -97,21 +129,20 @@ static bool scan_string(struct scan *scan, struct scanned *string)
 
 /*
  * What a scanned string means: in place, or decoded to @scratch, which has room for all that the payload can mean, so
- * that spans into it stay good. False if it is no JSON string.
+ * that spans into it stay good. False if it is no valid UTF-8.
  */
 static bool scanned_characters(struct scanned string, struct buffer *scratch, struct span *characters)
 {
+	if (string.foreign && !utf8_valid(string.text))
+		return false;
 	if (!string.escaped) {
 		*characters = string.text;
-		return !string.foreign || utf8_valid(string.text);
+		return true;
 	}
-	struct span quoted = {string.text.data - 1, string.text.size + 2};
-
-	if (!json_check(quoted, 1))
-		return false;
+	struct json_value quoted = {JSON_STRING, {string.text.data - 1, string.text.size + 2}};
 	size_t start = scratch->size;
 
-	json_string_decode(json_root(quoted), scratch);
+	json_string_decode(quoted, scratch);
 	*characters = span_of(scratch->data + start, scratch->size - start);
 	return true;
 }
