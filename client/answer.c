@@ -47,6 +47,7 @@ static void draining(kyneta_store *store)
 	/* Without reconnecting there is nothing better than to go on until the daemon closes. */
 	if (!handle_reconnects(store))
 		return;
+	store->connection.draining = true;
 	store->connection.leaving = true;
 	if (store->connection.phase == PHASE_READY)
 		return;
@@ -60,6 +61,18 @@ static void unasked(kyneta_store *store, const struct reply *reply)
 		refused(store, reply);
 	else if (reply->event == EVENT_DRAINING)
 		draining(store);
+}
+
+/* Does the daemon still know what it acknowledged? */
+static void compare_sessions(kyneta_store *store, uint64_t through)
+{
+	if (store->options.no_session || through >= store->acknowledged)
+		return;
+	if (through == 0)
+		queue_end_sent_writes(store,
+				      "the daemon has forgotten the session, and with it what became of the write");
+	store->writes_lost = true;
+	store->acknowledged = through;
 }
 
 static void hello_answered(kyneta_store *store, const struct hello_reply *hello)
@@ -76,6 +89,7 @@ static void hello_answered(kyneta_store *store, const struct hello_reply *hello)
 	if (size > 0)
 		memcpy(store->daemon, hello->daemon.data, size);
 	store->layout = (int)hello->layout;
+	compare_sessions(store, hello->through);
 	connection_ready(store, hello);
 }
 
@@ -124,7 +138,10 @@ static void forget_old_latches(kyneta_store *store)
 	if (!latch_any(&store->latches))
 		return;
 	TAILQ_FOREACH(call, &store->queue.calls, link)
-	epoch = call->epoch < epoch ? call->epoch : epoch;
+	{
+		if (call->epoch < epoch)
+			epoch = call->epoch;
+	}
 	latch_prune(&store->latches, epoch);
 }
 
@@ -149,6 +166,8 @@ static void succeeded(kyneta_store *store, struct call *call, const struct reply
 	}
 	if (reply->duplicate)
 		store->duplicates++;
+	if (operation_is_write(operation) && call->id > store->acknowledged)
+		store->acknowledged = call->id;
 	if (operation == OPERATION_RESUME)
 		forget_old_latches(store);
 	handle_finish(store, call, &answer);
@@ -166,22 +185,45 @@ static void failed(kyneta_store *store, struct call *call, const struct reply *r
 	handle_fail(store, call, &error);
 }
 
+/*
+ * Two answers are none, as they come from a daemon that is about to end: the next one is asked.
+ *
+ * Draining: nothing was done. A write that was answered has used up its id, and needs a new one. But one whose id is
+ * not above `through` may have been carried out before this connection, and a draining daemon may not have looked: it
+ * keeps its id, under which it can never be done twice. Unless the daemon did not say that it drains: then it spoke
+ * from the session's memory, and would say the same for ever.
+ *
+ * Outcome unknown, of a write in a session: the next daemon knows, and answers for the same id.
+ */
+static bool ask_again(kyneta_store *store, struct call *call, const struct reply *reply)
+{
+	struct connection *connection = &store->connection;
+	bool is_write = operation_is_write(call->operation);
+
+	if (!handle_reconnects(store))
+		return false;
+	if (reply->code == ERROR_DRAINING && is_write && (call->id > connection->through || !connection->draining))
+		queue_again(&store->queue, call);
+	else if (reply->code == ERROR_DRAINING ||
+		 (reply->code != 0 && is_write && reply->outcome == OUTCOME_UNKNOWN && !store->options.no_session))
+		queue_postpone(&store->queue, call);
+	else
+		return false;
+	connection->leaving = true;
+	return true;
+}
+
 static void answer_call(kyneta_store *store, struct call *call, const struct reply *reply)
 {
-	store->connection.attempts = 0;
 	if (reply->code > DAEMON_CODE_MAX) {
 		protocol_error(store, "sent an error that no daemon knows");
 		return;
 	}
-	if (reply->code == ERROR_DRAINING && handle_reconnects(store)) {
-		store->connection.leaving = true;
-		if (!call->abandoned) {
-			queue_again(&store->queue, call);
-			return;
-		}
-	}
+	if (!call->abandoned && ask_again(store, call, reply))
+		return;
+	store->connection.attempts = 0;
 	if (operation_is_write(call->operation) && error_is_outside(reply->code))
-		latch_add(&store->latches, call, (int)reply->code, true);
+		latch_add(&store->latches, call, (int)reply->code);
 	queue_remove(&store->queue, call);
 	if (call->abandoned)
 		free(call);

@@ -76,6 +76,7 @@ static void drop_socket(struct connection *connection)
 	connection->socket = -1;
 	connection->want_write = false;
 	connection->send_failed = false;
+	connection->draining = false;
 	connection->leaving = false;
 	connection->hello_sent = 0;
 	connection->inbox_start = 0;
@@ -208,6 +209,7 @@ void connection_ready(kyneta_store *store, const struct hello_reply *hello)
 {
 	struct connection *connection = &store->connection;
 
+	connection->through = hello->through;
 	connection->frame_limit = hello->frame_limit > 0 ? hello->frame_limit : FRAME_LIMIT_DEFAULT;
 	connection->in_flight_limit = hello->in_flight_limit > 0 ? hello->in_flight_limit : IN_FLIGHT_LIMIT_DEFAULT;
 	set_phase(connection, PHASE_READY);

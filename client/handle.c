@@ -273,7 +273,7 @@ static void expire(kyneta_store *store, struct call *call)
 		return;
 	}
 	if (operation_is_write(call->operation))
-		latch_add(&store->latches, call, KYNETA_STORE_EDEADLINE, false);
+		latch_add(&store->latches, call, KYNETA_STORE_EDEADLINE);
 	if (stream == NULL)
 		call_back(store, call, &answer.public);
 	queue_abandon(&store->queue, call);
@@ -350,6 +350,10 @@ void handle_closed(kyneta_store *store)
 	queue_disconnect(&store->queue);
 	store->ended_code = KYNETA_STORE_ECLOSED;
 	store->close_done = true;
+	while ((call = TAILQ_FIRST(&store->queue.calls)) != NULL) { /* nothing but close can be there */
+		queue_remove(&store->queue, call);
+		handle_finish(store, call, &well);
+	}
 	while ((call = TAILQ_FIRST(&store->closing)) != NULL) {
 		TAILQ_REMOVE(&store->closing, call, link);
 		queue_leave(&store->queue, call);
@@ -358,18 +362,33 @@ void handle_closed(kyneta_store *store)
 	handle_state(store, NULL);
 }
 
-/* Close goes when nothing else is left. If there never was a connection, there is nothing to close. */
+/* Is close all that is left to do? */
+static bool is_only_closing(const kyneta_store *store)
+{
+	const struct call *call = TAILQ_FIRST(&store->queue.calls);
+
+	return store->close_asked && store->connection.phase != PHASE_CLOSED && TAILQ_EMPTY(&store->queue.ended) &&
+	       LIST_EMPTY(&store->streams) && (call == NULL || call->operation == OPERATION_CLOSE);
+}
+
+/*
+ * Close goes when nothing else is left. Then it is only about the daemon's memory of the session, which ends by itself
+ * some day: if there never was a connection, or the daemon cannot be reached, the handle is closed without it. Hosts
+ * and the daemon often stop together, and none shall wait for the other.
+ */
 static void run_close(kyneta_store *store)
 {
+	const struct connection *connection = &store->connection;
 	struct call *call = TAILQ_FIRST(&store->closing);
 
-	if (call == NULL || store->connection.phase == PHASE_CLOSED || !TAILQ_EMPTY(&store->queue.calls) ||
-	    !TAILQ_EMPTY(&store->queue.ended) || !LIST_EMPTY(&store->streams))
+	if (!is_only_closing(store))
 		return;
-	if (store->connection.phase == PHASE_WAITING && store->connects == 0) {
+	if (connection->phase == PHASE_WAITING && (store->connects == 0 || connection->attempts > 1)) {
 		handle_closed(store);
 		return;
 	}
+	if (call == NULL || !TAILQ_EMPTY(&store->queue.calls))
+		return;
 	TAILQ_REMOVE(&store->closing, call, link);
 	queue_place(&store->queue, call);
 }

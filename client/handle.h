@@ -73,7 +73,7 @@ struct call {
 	bool has_deadline;
 	bool on_wire;	/* wholly written to this connection and not answered */
 	bool touched;	/* a byte of it was written to some connection: it may have been carried out */
-	bool again;	/* answered with draining: nothing was done, to be sent under a new id */
+	bool again;	/* refused by a draining daemon: to be sent under a new id */
 	bool abandoned; /* its callback was called; only its reply is still waited for */
 	uint32_t document_size;
 	size_t
@@ -131,7 +131,11 @@ void queue_abandon(struct queue *queue, struct call *call);
 /* queue_find(queue, id) - the call on the wire that has this id, or NULL. */
 struct call *queue_find(const struct queue *queue, uint64_t id);
 
-/* queue_again(queue, call) - the daemon did nothing about it and goes away: to be sent anew on the next connection. */
+/*
+ * queue_postpone(queue, call) - its answer was none, and the daemon goes away: to be sent again on the next connection,
+ * under its id. queue_again(queue, call) - the same, but its id is used up, and nothing was done.
+ */
+void queue_postpone(struct queue *queue, struct call *call);
 void queue_again(struct queue *queue, struct call *call);
 
 /* queue_end(queue, call, code, outcome, reason) - ended on this side: its callback comes in the next turn. */
@@ -154,6 +158,9 @@ void queue_disconnect(struct queue *queue);
 /* queue_lost(store) - the connection is gone: make everything unanswered ready to be sent again, in an order that keeps
  * the promises. */
 void queue_lost(kyneta_store *store);
+
+/* queue_end_sent_writes(store, reason) - nobody can say any more what became of writes that were sent: they end so. */
+void queue_end_sent_writes(kyneta_store *store, const char *reason);
 
 static inline struct span call_document(const struct call *call)
 {
@@ -188,14 +195,11 @@ struct latches {
 	int all_code;
 };
 
-/*
- * latch_add(latches, call, code, by_daemon) - @call, a write, failed. @by_daemon: the daemon refuses later writes just
- * the same, so nothing of them was done; else nobody knows about those that were sent.
- */
-void latch_add(struct latches *latches, const struct call *call, int code, bool by_daemon);
+/* latch_add(latches, call, code) - @call, a write, failed with @code. */
+void latch_add(struct latches *latches, const struct call *call, int code);
 
-/* latch_find(latches, call, by_daemon) - the code that @call, a write, must fail with; 0: it may go. */
-int latch_find(const struct latches *latches, const struct call *call, bool *by_daemon);
+/* latch_find(latches, call) - the code that @call, a write, must fail with; 0: it may go. */
+int latch_find(const struct latches *latches, const struct call *call);
 
 /* latch_holds(latches, epoch, document) - must a write to @document fail, if it is queued now? */
 bool latch_holds(const struct latches *latches, uint64_t epoch, struct span document);
@@ -225,13 +229,15 @@ struct connection {
 	int socket;
 	bool want_write;  /* the socket was full: EPOLLOUT is asked for */
 	bool send_failed; /* nothing goes out any more; what has come is still read */
-	bool leaving;	  /* the daemon is draining: write nothing more, wait for what is unanswered */
+	bool draining;	  /* the daemon said that it stops */
+	bool leaving;	  /* so, or for its answers: write nothing more, wait for what is unanswered, then go */
 	size_t hello_sent;
 	uint8_t *inbox;
 	size_t inbox_start, inbox_end, inbox_capacity;
 	unsigned attempts; /* since it last worked */
 	uint64_t retry_ns;
 	/* from hello */
+	uint64_t through; /* what is unanswered and has a higher id was not carried out on an earlier connection */
 	uint64_t frame_limit, in_flight_limit;
 };
 
@@ -309,6 +315,8 @@ struct kyneta_store {
 	struct kyneta_store_error last_failure; /* of connecting, until it worked: what a deadline can tell */
 
 	int layout;
+	uint64_t acknowledged; /* the highest id of a write that was answered as carried out */
+	bool writes_lost;      /* the daemon knows less than was acknowledged: the next sync must say so */
 	uint64_t connects, resent, duplicates, restarts;
 	char daemon[64];
 };

@@ -33,7 +33,6 @@ static unsigned hash_of(const void *bytes, size_t size)
 struct latch {
 	UT_hash_handle hh;
 	int code;
-	bool by_daemon;
 	bool refused; /* there was no memory to put it into the table */
 	uint64_t id;  /* of the write that failed; 0: all writes of the epoch came after it */
 	uint64_t epoch;
@@ -76,14 +75,13 @@ static struct latch *find(const struct latches *latches, const struct key *key)
 	return latch;
 }
 
-static bool insert(struct latches *latches, const struct key *key, const struct call *call, int code, bool by_daemon)
+static bool insert(struct latches *latches, const struct key *key, const struct call *call, int code)
 {
 	struct latch *latch = calloc(1, sizeof(*latch) + key->size);
 
 	if (latch == NULL)
 		return false;
 	latch->code = code;
-	latch->by_daemon = by_daemon;
 	latch->id = call->id;
 	latch->epoch = call->epoch;
 	latch->document_size = call->document_size;
@@ -105,14 +103,14 @@ static void latch_everything(struct latches *latches, const struct call *call, i
 	latches->all_code = code;
 }
 
-void latch_add(struct latches *latches, const struct call *call, int code, bool by_daemon)
+void latch_add(struct latches *latches, const struct call *call, int code)
 {
 	struct key key;
 	bool is_kept = false;
 
 	if (key_make(&key, call->epoch, call_document(call))) {
 		/* The first failure of an epoch says which calls are behind it. */
-		is_kept = find(latches, &key) != NULL || insert(latches, &key, call, code, by_daemon);
+		is_kept = find(latches, &key) != NULL || insert(latches, &key, call, code);
 		key_free(&key);
 	}
 	if (!is_kept)
@@ -124,12 +122,11 @@ static bool is_behind(const struct call *call, uint64_t id)
 	return call->id == 0 || call->id > id;
 }
 
-int latch_find(const struct latches *latches, const struct call *call, bool *by_daemon)
+int latch_find(const struct latches *latches, const struct call *call)
 {
 	struct latch *latch;
 	struct key key;
 
-	*by_daemon = false;
 	if (latches->all && latches->all_epoch == call->epoch && is_behind(call, latches->all_id))
 		return latches->all_code;
 	if (latches->table == NULL)
@@ -139,10 +136,7 @@ int latch_find(const struct latches *latches, const struct call *call, bool *by_
 		return KYNETA_STORE_EMEMORY;
 	latch = find(latches, &key);
 	key_free(&key);
-	if (latch == NULL || !is_behind(call, latch->id))
-		return 0;
-	*by_daemon = latch->by_daemon;
-	return latch->code;
+	return latch != NULL && is_behind(call, latch->id) ? latch->code : 0;
 }
 
 bool latch_holds(const struct latches *latches, uint64_t epoch, struct span document)

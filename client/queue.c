@@ -3,15 +3,14 @@
  *
  * One list in the order of the wire. `next` stands where this connection's writing stands: what is before it is written
  * and waits for its reply, what is behind it waits for its turn. A lost connection puts `next` back to the front, and
- * that is all that sending again takes, but for two things:
+ * that is all that sending again takes, but for two things.
  *
- *  - A call that was answered with draining is not done, and its id is used up: the daemon remembers it as failed. It
- * needs a new id, and so a new place, behind everything that has one. A write to the same document that was sent after
- * it was refused too, whether its answer came or not (a failed write latches its document), and goes with it; so do
- * reads of that document, and whatever waits for all earlier writes. Writes to other documents keep their ids: nobody
- * knows what became of them.
+ * A write that a draining daemon refused has used up its id. It needs a new one, and so a new place, behind everything
+ * that has one. A write to the same document that was sent after it was refused too, whether its answer came or not,
+ * and goes with it; so do reads of that document, and whatever waits for all earlier writes. Writes to other documents
+ * keep their ids: nobody knows what became of them.
  *
- *  - Without a session nobody can ask what became of a write, so a write that was sent ends as unknown.
+ * Without a session nobody can ask what became of a write, so a write that was sent ends as unknown.
  *
  * The table finds the call of a reply: ids rise by one, so it is a chained table indexed by the id's low bits, one
  * entry per chain as long as replies keep up.
@@ -153,6 +152,11 @@ struct call *queue_find(const struct queue *queue, uint64_t id)
 	return call;
 }
 
+void queue_postpone(struct queue *queue, struct call *call)
+{
+	leave_wire(queue, call);
+}
+
 void queue_again(struct queue *queue, struct call *call)
 {
 	leave_wire(queue, call);
@@ -178,25 +182,43 @@ static void give_id(struct queue *queue, struct call *call)
 		call->frame[CALL_ID_AT + i] = (uint8_t)(call->id >> (56 - 8 * i));
 }
 
+/*
+ * A write to a latched document. If its id is not above `through`, it may have been carried out on an earlier
+ * connection: the daemon, asked again, tells, and does nothing. If it is above, or has none yet, it was not carried
+ * out, and must not be.
+ */
+static int latched(const kyneta_store *store, const struct call *call)
+{
+	if (!operation_is_write(call->operation) || !latch_any(&store->latches))
+		return 0;
+	if (call->id != 0 && call->id <= store->connection.through)
+		return 0;
+	return latch_find(&store->latches, call);
+}
+
 /* Calls that must not be sent end here. */
 static bool refuse(kyneta_store *store, struct call *call)
 {
-	bool by_daemon;
-	int code;
+	int code = latched(store, call);
+
+	if (code != 0) {
+		queue_end(&store->queue, call, code, KYNETA_STORE_NOT_APPLIED,
+			  "an earlier write to the document failed; its writes are taken again after a resume");
+		return true;
+	}
+	if (call->operation == OPERATION_SYNC && store->writes_lost) {
+		store->writes_lost = false;
+		queue_end(&store->queue, call, KYNETA_STORE_EIO_ERROR, KYNETA_STORE_NO_OUTCOME,
+			  "writes that were acknowledged as committed, not as synced, were lost with the power");
+		return true;
+	}
 
 	if (call->frame_size - FRAME_HEADER_SIZE > store->connection.frame_limit) {
 		queue_end(&store->queue, call, KYNETA_STORE_EFRAME_TOO_LARGE, call_outcome(call),
 			  "the request is larger than the daemon's limit of a frame");
 		return true;
 	}
-	if (!operation_is_write(call->operation) || !latch_any(&store->latches))
-		return false;
-	code = latch_find(&store->latches, call, &by_daemon);
-	if (code == 0)
-		return false;
-	queue_end(&store->queue, call, code, by_daemon ? KYNETA_STORE_NOT_APPLIED : call_outcome(call),
-		  "an earlier write to the document failed; its writes are taken again after a resume");
-	return true;
+	return false;
 }
 
 /*
@@ -381,7 +403,7 @@ static void move_refused(struct queue *queue)
 	clear_table(queue);
 }
 
-static void end_unknown_writes(kyneta_store *store)
+void queue_end_sent_writes(kyneta_store *store, const char *reason)
 {
 	struct call *call, *following;
 
@@ -389,9 +411,8 @@ static void end_unknown_writes(kyneta_store *store)
 		following = TAILQ_NEXT(call, link);
 		if (!operation_is_write(call->operation) || !call->touched)
 			continue;
-		latch_add(&store->latches, call, KYNETA_STORE_ESOCKET, false);
-		queue_end(&store->queue, call, KYNETA_STORE_ESOCKET, KYNETA_STORE_UNKNOWN,
-			  "the connection was lost, and without a session nobody can ask what became of the write");
+		latch_add(&store->latches, call, KYNETA_STORE_ESOCKET);
+		queue_end(&store->queue, call, KYNETA_STORE_ESOCKET, KYNETA_STORE_UNKNOWN, reason);
 	}
 }
 
@@ -403,5 +424,6 @@ void queue_lost(kyneta_store *store)
 	move_refused(queue);
 	queue->next = TAILQ_FIRST(&queue->calls);
 	if (store->options.no_session)
-		end_unknown_writes(store);
+		queue_end_sent_writes(store, "the connection was lost, and without a session nobody can ask what "
+					     "became of the write");
 }

@@ -5,10 +5,10 @@
  * consumer works. Never more than one page is ahead. In the steady state a page is handed out from the receive buffer,
  * without a copy; only what must wait is kept in memory of its own:
  *
- *  - At the start a load holds its pages back, up to load_hold_bytes. As long as nothing was handed out, a document
- * that is replaced or deleted meanwhile (`changed`) is simply read again from its start. A listing never changes like
- * that.
- *  - A paused stream keeps the rest of its page and the one that was already on its way, and asks for nothing.
+ * At the start a load holds its pages back, up to load_hold_bytes. As long as nothing was handed out, a document that
+ * is replaced or deleted meanwhile (`changed`) is simply read again from its start. A listing never changes like that.
+ *
+ * A paused stream keeps the rest of its page and the one that was already on its way, and asks for nothing.
  *
  * A cursor is all that the daemon needs to go on, and it is here: so a lost connection costs a stream nothing.
  */
