@@ -257,6 +257,7 @@ Test(reply, pages_encoded)
 {
 	struct record record = {.type = RECORD_ENTRY, .version = SPAN_LITERAL("v"), .data = SPAN_LITERAL("x")};
 	struct buffer out = BUFFER_EMPTY;
+	struct record read;
 	struct reply reply;
 	struct page page;
 	struct span text;
@@ -279,7 +280,7 @@ Test(reply, pages_encoded)
 		cr_expect_eq(reply.has_cursor, count % 2 == 0);
 		records = record_list_start(&reply.records);
 		for (uint32_t i = 0; i < count; i++)
-			cr_assert(record_list_next(&records, &record) && record.data.size == 1);
+			cr_assert(record_list_next(&records, &read) && read.data.size == 1);
 	}
 	buffer_reset(&out);
 	page_begin(&out, 300, &page);
