@@ -179,7 +179,7 @@ bool document_set_meta(struct document *document, struct span text)
 	struct meta_text *meta = NULL;
 
 	assert(document->changed);
-	if (text.data != NULL && span_equal(meta_text_span(document->state.meta), text))
+	if (text.data != NULL && document->state.meta != NULL && span_equal(meta_text_span(document->state.meta), text))
 		return true;
 	if (text.data != NULL) {
 		meta = meta_text_new(text);
