@@ -12,7 +12,9 @@
 #include "protocol/buffer.h"
 #include "protocol/span.h"
 
-#define JSON_DEPTH_MAX 512
+/* How deep a store's metadata may be; and what it stands in: a record, in an array, in a line of a session. */
+#define JSON_DEPTH_MAX	     512
+#define JSON_CHECK_DEPTH_MAX (JSON_DEPTH_MAX + 64)
 
 enum json_type { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
@@ -29,7 +31,7 @@ struct json_iterator {
 
 /*
  * json_check(text, depth_max) - is @text exactly one JSON value (white space around it allowed), valid
- * UTF-8, nested at most @depth_max arrays and objects deep (<= JSON_DEPTH_MAX)?
+ * UTF-8, nested at most @depth_max arrays and objects deep (<= JSON_CHECK_DEPTH_MAX)?
  */
 bool json_check(struct span text, unsigned depth_max);
 

@@ -11,7 +11,7 @@ struct checker {
 	const uint8_t *end;
 	unsigned depth;
 	unsigned depth_max;
-	uint64_t objects[JSON_DEPTH_MAX / 64]; /* bit @depth - 1: is that level an object? */
+	uint64_t objects[JSON_CHECK_DEPTH_MAX / 64]; /* bit @depth - 1: is that level an object? */
 };
 
 static bool in_object(const struct checker *checker)
@@ -182,7 +182,7 @@ bool json_check(struct span text, unsigned depth_max)
 	checker.at = text.data;
 	checker.end = text.data + text.size;
 	checker.depth = 0;
-	checker.depth_max = depth_max < JSON_DEPTH_MAX ? depth_max : JSON_DEPTH_MAX;
+	checker.depth_max = depth_max < JSON_CHECK_DEPTH_MAX ? depth_max : JSON_CHECK_DEPTH_MAX;
 	for (;;) {
 		if (!check_value(&checker, &complete))
 			return false;

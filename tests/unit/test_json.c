@@ -317,9 +317,9 @@ Test(json, depth_is_bounded)
 {
 	static char text[8 * 1000];
 
-	for (unsigned limit = 0; limit <= JSON_DEPTH_MAX + 1; limit++) {
+	for (unsigned limit = 0; limit <= JSON_CHECK_DEPTH_MAX + 1; limit++) {
 		for (unsigned depth = limit < 2 ? 0 : limit - 2; depth < limit + 3; depth++) {
-			bool expected = depth <= limit && depth <= JSON_DEPTH_MAX;
+			bool expected = depth <= limit && depth <= JSON_CHECK_DEPTH_MAX;
 
 			cr_expect_eq(json_check(nested(text, depth, false), limit), expected, "%u of %u", depth, limit);
 			cr_expect_eq(json_check(nested(text, depth, true), limit), expected, "%u of %u", depth, limit);
