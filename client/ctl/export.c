@@ -3,12 +3,15 @@
  *
  *   {"op":"append","docId":"…","record":{…}}
  *
- * One document after the other, in the order of their ids, each as it stands when its turn comes. Nothing is kept but a
- * page of ids, a page of records and what a load holds back. A document that is replaced or deleted while it is read
- * begins anew; if lines of it are out already, a line {"op":"delete","docId":"…"} comes before the new beginning, which
- * takes them back for whoever reads the lines in order.
+ * One document after the other, in the order of their ids, each as it stands when its turn comes. The first page of the
+ * next few is asked for ahead, so that many small documents do not cost a round trip each; nothing else is kept. A
+ * document that is replaced or deleted while it is read begins anew; if lines of it are out already, a line
+ * {"op":"delete","docId":"…"} comes before the new beginning, which takes them back for whoever reads the lines in
+ * order.
  */
 #include <inttypes.h>
+#include <stdlib.h>
+#include <sys/queue.h>
 #include <unistd.h>
 
 #include "client/ctl/commands.h"
@@ -16,157 +19,216 @@
 #include "client/ctl/progress.h"
 #include "client/ctl/record_json.h"
 
+/* How many documents are being loaded at a time: all but the first are paused, and hold a page (1 MiB) at most. */
+#define AHEAD_MAX 16
+
+struct export;
+
+struct document {
+	struct ctl_reply reply; /* first: it is the context of a load */
+	STAILQ_ENTRY(document) link;
+	struct export *export;
+	kyneta_store_stream *stream; /* until reply.done */
+	uint64_t given;		     /* records that are out */
+	size_t id_size;
+	uint8_t id[];
+};
+
 struct export
 {
 	struct ctl_reply listing; /* first: it is the context of the listing */
 	struct ctl *ctl;
 	struct progress progress;
-	kyneta_store_stream *ids;
-	struct buffer id; /* of the document in hand */
-	bool has_id;
+	kyneta_store_stream *ids; /* until listing.done */
+	STAILQ_HEAD(, document) ahead;
+	size_t ahead_count;
+	bool no_memory;
 	uint64_t documents;
 	uint64_t records;
-	uint64_t given; /* records of the document in hand */
 };
 
-static bool on_id(void *context, const char *id, size_t id_size)
+static struct span id_of(const struct document *document)
 {
-	struct export *export = context;
-
-	loop_progress(&export->ctl->loop);
-	buffer_reset(&export->id);
-	buffer_append(&export->id, id, id_size);
-	export->has_id = true;
-	/* No further id until this document is out. */
-	kyneta_store_stream_pause(export->ids);
-	return true;
+	return span_of(document->id, document->id_size);
 }
 
-static void begin_line(struct export *export, const char *op)
+static void begin_line(struct export *export, const char *op, struct span id)
 {
 	struct output *output = &export->ctl->output;
 
 	fprintf(output->file, "{\"op\":\"%s\",\"docId\":", op);
-	if (!record_json_write_string(output->file, &output->scratch, buffer_span(&export->id)))
+	if (!record_json_write_string(output->file, &output->scratch, id))
 		output->failed = true;
 }
 
-/* The context of a load: its reply first, as ctl_reply_done wants it. */
-struct load {
-	struct ctl_reply reply;
-	struct export *export;
-};
+static bool goes_on(const struct export *export)
+{
+	return !ferror(export->ctl->output.file) && !export->ctl->output.failed && loop_signal() == 0;
+}
 
 static bool on_record(void *context, const struct kyneta_store_record *record)
 {
-	struct load *load = context;
-	struct export *export = load->export;
+	struct document *document = context;
+	struct export *export = document->export;
 	struct output *output = &export->ctl->output;
 
 	loop_progress(&export->ctl->loop);
-	begin_line(export, "append");
+	begin_line(export, "append", id_of(document));
 	fputs(",\"record\":", output->file);
 	if (!record_json_write(output->file, &output->scratch, record))
 		output->failed = true;
 	fputs("}\n", output->file);
 	export->records++;
-	export->given++;
+	document->given++;
 	progress_show(&export->progress, export->records, -1);
-	return !ferror(output->file) && !output->failed && loop_signal() == 0;
+	return goes_on(export);
 }
 
-/* Waits for a load to end. LOOP_OK, or how the waiting ended. */
-static enum loop_result load_once(struct export *export, struct load *load)
+/* Begins to load a document; what fails is its answer. Its records wait until it is the first. */
+static void load(struct document *document)
 {
-	kyneta_store *store = export->ctl->handle.store;
-	enum loop_result result = LOOP_OK;
+	struct export *export = document->export;
 	int sent;
 
-	*load = (struct load){.reply = {.ctl = export->ctl}, .export = export};
-	sent = kyneta_store_send_load_all(store, (const char *)export->id.data, export->id.size, on_record,
-					  ctl_reply_done, load, NULL);
+	document->reply = (struct ctl_reply){.ctl = export->ctl};
+	sent = kyneta_store_send_load_all(export->ctl->handle.store, (const char *)document->id, document->id_size,
+					  on_record, ctl_reply_done, document, &document->stream);
 	if (sent != 0) {
-		load->reply.failed = true;
-		load->reply.error = (struct kyneta_store_error){.code = sent};
-		return LOOP_OK;
+		document->reply.done = document->reply.failed = true;
+		document->reply.error = (struct kyneta_store_error){.code = sent};
+		return;
 	}
-	while (!load->reply.done && result == LOOP_OK)
-		result = loop_turn(&export->ctl->loop, true);
-	if (!load->reply.done)
-		loop_close(&export->ctl->handle);
-	return result;
+	kyneta_store_stream_pause(document->stream);
+}
+
+static bool on_id(void *context, const char *id, size_t id_size)
+{
+	struct export *export = context;
+	struct document *document = calloc(1, sizeof(*document) + id_size);
+
+	loop_progress(&export->ctl->loop);
+	if (document == NULL) {
+		export->no_memory = true;
+		return false;
+	}
+	document->export = export;
+	document->id_size = id_size;
+	memcpy(document->id, id, id_size);
+	STAILQ_INSERT_TAIL(&export->ahead, document, link);
+	load(document);
+	if (++export->ahead_count == AHEAD_MAX)
+		kyneta_store_stream_pause(export->ids);
+	return true;
 }
 
 static int interrupted(struct export *export)
 {
 	progress_clear(&export->progress);
-	fprintf(stderr,
-		"kyneta-storectl: export: interrupted; %" PRIu64 " documents are out, and %" PRIu64
-		" records of the next one\n",
-		export->documents, export->given);
+	fprintf(stderr, "kyneta-storectl: export: interrupted after %" PRIu64 " documents\n", export->documents);
 	return 128 + loop_signal();
 }
 
-static int export_document(struct export *export)
+/* Waits for something to come. CTL_OK, or the exit status: nothing comes any more. */
+static int turn(struct export *export, struct span id)
 {
-	struct span id = buffer_span(&export->id);
-	enum loop_result result;
-	struct load load;
+	struct ctl *ctl = export->ctl;
+	enum loop_result result = loop_turn(&ctl->loop, true);
 
-	if (export->id.failed)
-		return ctl_problem(export->ctl, SPAN_NONE, "no memory");
-	export->given = 0;
+	if (result == LOOP_OK)
+		return CTL_OK;
+	if (result == LOOP_INTERRUPTED)
+		return interrupted(export);
+	progress_clear(&export->progress);
+	return ctl_unfinished(ctl, id, &ctl->handle, result, KYNETA_STORE_NO_OUTCOME);
+}
+
+static int export_document(struct export *export, struct document *document)
+{
+	int status;
+
 	for (;;) {
-		result = load_once(export, &load);
-		if (loop_signal() != 0)
-			return interrupted(export);
-		progress_clear(&export->progress);
-		if (result != LOOP_OK)
-			return ctl_unfinished(export->ctl, id, &export->ctl->handle, result, KYNETA_STORE_NO_OUTCOME);
-		if (!load.reply.failed)
+		if (!document->reply.done)
+			kyneta_store_stream_continue(document->stream);
+		while (!document->reply.done) {
+			status = turn(export, id_of(document));
+			if (status != CTL_OK)
+				return status;
+		}
+		if (!document->reply.failed)
 			break;
-		if (load.reply.error.code != KYNETA_STORE_ERESTARTED)
-			return ctl_error(export->ctl, id, &load.reply.error);
-		begin_line(export, "delete");
+		if (document->reply.error.code != KYNETA_STORE_ERESTARTED) {
+			progress_clear(&export->progress);
+			return ctl_error(export->ctl, id_of(document), &document->reply.error);
+		}
+		begin_line(export, "delete", id_of(document));
 		fputs("}\n", export->ctl->output.file);
-		export->records -= export->given;
-		export->given = 0;
+		export->records -= document->given;
+		document->given = 0;
+		load(document);
 	}
 	/* One that was deleted since it was listed is no document. */
-	if (export->given > 0)
+	if (document->given > 0)
 		export->documents++;
 	return CTL_OK;
 }
 
+static void drop_first(struct export *export)
+{
+	struct document *document = STAILQ_FIRST(&export->ahead);
+
+	STAILQ_REMOVE_HEAD(&export->ahead, link);
+	free(document);
+	/* When half of them are out, so that ids are taken in runs. */
+	if (--export->ahead_count == AHEAD_MAX / 2 && !export->listing.done)
+		kyneta_store_stream_continue(export->ids);
+}
+
 static int export_documents(struct export *export)
 {
-	enum loop_result result = LOOP_OK;
-	int rc;
+	struct document *document;
+	int status = CTL_OK;
 
-	while (!export->listing.done || export->has_id) {
-		if (export->has_id) {
-			rc = export_document(export);
-			if (rc != CTL_OK)
-				return rc;
-			export->has_id = false;
-			export->given = 0;
-			if (ferror(export->ctl->output.file) || export->ctl->output.failed)
-				return CTL_FAILED; /* main tells why */
-			if (!export->listing.done)
-				kyneta_store_stream_continue(export->ids);
-			result = loop_turn(&export->ctl->loop, false);
+	while ((document = STAILQ_FIRST(&export->ahead)) != NULL || !export->listing.done) {
+		if (document == NULL) {
+			status = turn(export, SPAN_NONE);
 		} else {
-			result = loop_turn(&export->ctl->loop, true);
+			status = export_document(export, document);
+			if (status == CTL_OK)
+				drop_first(export);
 		}
-		if (result == LOOP_INTERRUPTED)
-			return interrupted(export);
-		if (result != LOOP_OK)
-			return ctl_unfinished(export->ctl, SPAN_NONE, &export->ctl->handle, result,
-					      KYNETA_STORE_NO_OUTCOME);
+		if (status != CTL_OK)
+			return status;
+		if (!goes_on(export))
+			return loop_signal() != 0 ? interrupted(export) : CTL_FAILED; /* main tells why */
 	}
+	if (export->no_memory)
+		return ctl_problem(export->ctl, SPAN_NONE, "no memory");
 	if (export->listing.failed)
 		return ctl_error(export->ctl, SPAN_NONE, &export->listing.error);
 	return CTL_OK;
+}
+
+static int export_prefix(struct export *export, struct span prefix)
+{
+	struct ctl *ctl = export->ctl;
+	struct kyneta_store_error error = {.code = 0};
+	int status;
+
+	status = ctl_open(ctl, ctl_access(ctl));
+	if (status != CTL_OK)
+		return status;
+	progress_start(&export->progress, "exporting", "records");
+	export->progress.on = export->progress.on && !isatty(STDOUT_FILENO);
+	error.code = kyneta_store_send_list_doc_ids(ctl->handle.store, (const char *)prefix.data, prefix.size, on_id,
+						    ctl_reply_done, export, &export->ids);
+	if (error.code != 0)
+		return ctl_error(ctl, SPAN_NONE, &error);
+	status = export_documents(export);
+	progress_clear(&export->progress);
+	if (status == CTL_OK && export->progress.on)
+		fprintf(stderr, "exported %" PRIu64 " documents, %" PRIu64 " records in %.1f s\n", export->documents,
+			export->records, progress_seconds(&export->progress));
+	return status;
 }
 
 int command_export(struct ctl *ctl)
@@ -174,33 +236,17 @@ int command_export(struct ctl *ctl)
 	struct export export = {.listing = {.ctl = ctl}, .ctl = ctl};
 	struct buffer storage = BUFFER_EMPTY;
 	struct span prefix = SPAN_NONE;
-	int rc = CTL_OK, sent;
+	int status = CTL_OK;
 
+	STAILQ_INIT(&export.ahead);
 	if (ctl->options.argument_count > 0)
-		rc = ctl_id(ctl, 0, &storage, &prefix);
-	if (rc == CTL_OK)
-		rc = ctl_open(ctl, ctl_access(ctl));
-	if (rc != CTL_OK)
-		goto out;
-	progress_start(&export.progress, "exporting", "records");
-	export.progress.on &= !isatty(STDOUT_FILENO);
-	sent = kyneta_store_send_list_doc_ids(ctl->handle.store, (const char *)prefix.data, prefix.size, on_id,
-					      ctl_reply_done, &export, &export.ids);
-	if (sent != 0) {
-		struct kyneta_store_error error = {.code = sent};
-
-		rc = ctl_error(ctl, SPAN_NONE, &error);
-		goto out;
-	}
-	rc = export_documents(&export);
-	progress_clear(&export.progress);
-	if (rc == CTL_OK && export.progress.on)
-		fprintf(stderr, "exported %" PRIu64 " documents, %" PRIu64 " records in %.1f s\n", export.documents,
-			export.records, progress_seconds(&export.progress));
-	/* Ends the listing, whose callbacks need what is freed here. */
+		status = ctl_id(ctl, 0, &storage, &prefix);
+	if (status == CTL_OK)
+		status = export_prefix(&export, prefix);
+	/* Ends what is still being loaded, whose callbacks need what is freed here. */
 	loop_close(&ctl->handle);
-out:
-	buffer_free(&export.id);
+	while (!STAILQ_EMPTY(&export.ahead))
+		drop_first(&export);
 	buffer_free(&storage);
-	return rc;
+	return status;
 }

@@ -6,6 +6,7 @@
 
 #include "client/ctl/lines.h"
 #include "client/ctl/record_json.h"
+#include "client/ctl/session.h"
 #include "protocol/utf8.h"
 
 static int fail(struct input *input, const char *where, const char *problem)
@@ -59,7 +60,7 @@ static int add_line(struct input *input, struct span line, const char *where)
 	buffer_append(text, line.data, line.size);
 	if (text->failed || !buffer_reserve(&text[1], RECORD_JSON_ROOM(line)))
 		return fail(input, where, "no memory");
-	if (!json_check(buffer_span(text), JSON_DEPTH_MAX))
+	if (!json_check(buffer_span(text), SESSION_DEPTH_MAX))
 		return fail(input, where, "not JSON, or nested too deep");
 	if (record_json_read(json_root(buffer_span(text)), &text[1], record, &reason) != 0)
 		return fail(input, where, reason);

@@ -22,7 +22,7 @@ static const struct command commands[] = {
      "One record per line: number, kind, encoding, size, version, and what its data begins with. With --json: the\n"
      "whole record, in the form that append and replace take.\n",
      command_load},
-    {"append", COMMAND_APPEND, true, 1, -1, "DOC [RECORD…]", "add records at the end of a document",
+    {"append", COMMAND_APPEND, true, 1, -1, "DOC [RECORD...]", "add records at the end of a document",
      "The records are --meta and --entry or --binary, then the RECORD arguments, then the lines of --file; if there "
      "is\n"
      "none of these, the lines of the standard input. All of them are written together, or none.\n"
@@ -32,7 +32,7 @@ static const struct command commands[] = {
      "with \"data\":{\"$base64\":\"…\"} for bytes. The metadata is kept as it is written, to the byte.\n"
      "Prints where the document stands then, as --expect takes it.\n",
      command_append},
-    {"replace", COMMAND_REPLACE, true, 1, -1, "DOC [RECORD…]", "put records in the place of all that a document has",
+    {"replace", COMMAND_REPLACE, true, 1, -1, "DOC [RECORD...]", "put records in the place of all that a document has",
      "Takes records as append does; at least one of them must be metadata.\n", command_replace},
     {"delete", COMMAND_DELETE, true, 1, 1, "DOC", "delete a document; fine if there is none", "", command_delete},
     {"replay", COMMAND_REPLAY, true, 1, 1, "FILE", "carry out a recorded session and check what it expects",
@@ -60,7 +60,7 @@ static const struct command commands[] = {
 static void help_program(void)
 {
 	puts("kyneta-storectl - look into and change the stores of kyneta-stored\n\n"
-	     "usage: kyneta-storectl [OPTION…] COMMAND [ARGUMENT…]\n"
+	     "usage: kyneta-storectl [OPTION...] COMMAND [ARGUMENT...]\n"
 	     "       kyneta-storectl help COMMAND\n\ncommands:");
 	for (const struct command *command = commands; command->name != NULL; command++)
 		printf("  %-8s %-14s  %s\n", command->name, command->arguments, command->summary);
@@ -76,7 +76,7 @@ static void help_program(void)
 
 static void help_command(const struct command *command)
 {
-	printf("usage: kyneta-storectl %s%s%s [OPTION…]\n\n%s\n%s%s\noptions:\n", command->name,
+	printf("usage: kyneta-storectl %s%s%s [OPTION...]\n\n%s\n%s%s\noptions:\n", command->name,
 	       *command->arguments == '\0' ? "" : " ", command->arguments, command->summary,
 	       *command->help == '\0' ? "" : "\n", command->help);
 	options_help(stdout, command);
