@@ -250,7 +250,7 @@ static bool is_known(uint64_t operation)
 	}
 }
 
-/* The start of every request: [id, op, …; NULL or what makes it none. */
+/* The start of every request, id and op, and the magic of a hello; NULL, or what makes it no request at all. */
 static const char *decode_start(struct span bytes, struct elements *arguments, struct request *request)
 {
 	struct unpack unpack = unpack_start(bytes);

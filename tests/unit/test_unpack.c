@@ -247,6 +247,31 @@ Test(unpack, bombs_and_garbage)
 	guarded_free(&place);
 }
 
+/* Whoever enters a container unchecked gets a count that the bytes could hold: it may be used as it is. */
+Test(unpack, counts_that_cannot_be_are_not_given)
+{
+	static const struct bytes table[] = {
+	    B("\x81\xc0"),
+	    B("\x82\xc0\xc0\xc0"),
+	    B("\xde\x00\x01\xc0"),
+	    B("\xdf\x00\x00\x00\x02\xc0\xc0\xc0"),
+	    B("\x92\xc0"),
+	    B("\xdc\x00\x01"),
+	    B("\xdc\x00\x02\xc0"),
+	    B("\xdd\x00\x00\x00\x02\xc0"),
+	    B("\xdf\x80\x00\x00\x01"),
+	};
+
+	for (size_t i = 0; i < LENGTH(table); i++) {
+		struct unpack unpack = unpack_start(span_of_bytes(table[i]));
+		uint32_t count = 77;
+
+		cr_expect(!unpack_map(&unpack, &count) && !unpack_array(&unpack, &count), "row %zu", i);
+		cr_expect_eq(count, 77);
+		cr_expect_eq(unpack_peek(&unpack), UNPACK_INVALID);
+	}
+}
+
 Test(unpack, four_deep_is_enough_and_five_too_many)
 {
 	static const struct {
