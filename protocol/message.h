@@ -13,24 +13,24 @@
 #include "protocol/span.h"
 #include "protocol/unpack.h"
 
-#define PROTOCOL_MAGIC "kyneta-store"
+#define PROTOCOL_MAGIC	 "kyneta-store"
 #define PROTOCOL_VERSION 1
-#define SESSION_SIZE 16
-#define HELLO_ID 1
+#define SESSION_SIZE	 16
+#define HELLO_ID	 1
 
 /* X(constant, number, name) */
-#define OPERATION_LIST(X) \
-	X(HELLO, 0, hello) \
-	X(APPEND, 1, append) \
-	X(LOAD_ALL, 2, load_all) \
-	X(REPLACE, 3, replace) \
-	X(DELETE, 4, delete) \
-	X(CURRENT_META, 5, current_meta) \
-	X(LIST_DOC_IDS, 6, list_doc_ids) \
-	X(CLOSE, 7, close) \
-	X(PING, 8, ping) \
-	X(SYNC, 9, sync) \
-	X(STATS, 10, stats) \
+#define OPERATION_LIST(X)                                                                                              \
+	X(HELLO, 0, hello)                                                                                             \
+	X(APPEND, 1, append)                                                                                           \
+	X(LOAD_ALL, 2, load_all)                                                                                       \
+	X(REPLACE, 3, replace)                                                                                         \
+	X(DELETE, 4, delete)                                                                                           \
+	X(CURRENT_META, 5, current_meta)                                                                               \
+	X(LIST_DOC_IDS, 6, list_doc_ids)                                                                               \
+	X(CLOSE, 7, close)                                                                                             \
+	X(PING, 8, ping)                                                                                               \
+	X(SYNC, 9, sync)                                                                                               \
+	X(STATS, 10, stats)                                                                                            \
 	X(RESUME, 11, resume)
 
 enum operation {
@@ -63,12 +63,12 @@ enum entry_encoding { ENCODING_JSON = 0, ENCODING_BINARY = 1 };
 
 struct record {
 	enum record_type type;
-	struct span meta;	      /* RECORD_META: its JSON; nothing else is set then */
+	struct span meta; /* RECORD_META: its JSON; nothing else is set then */
 	enum entry_kind kind;
 	enum entry_encoding encoding;
 	struct span version;
 	struct span data;
-	bool data_is_text;	      /* str or bin: this, not the encoding, decides where it is stored */
+	bool data_is_text; /* str or bin: this, not the encoding, decides where it is stored */
 	bool has_lineage;
 	struct span lineage;
 };
@@ -121,8 +121,8 @@ struct request {
  * request_decode(bytes, request, reason) - read one request from a frame's bytes (without header).
  *
  * 0; or ERROR_MALFORMED (the connection is lost), ERROR_UNKNOWN_OP or ERROR_BAD_ARGUMENT (the connection lives:
- * request->id and ->operation are set, ->document too if it could be read) with *reason a static text that names the argument.
- * In a hello a wrong magic is ERROR_MALFORMED.
+ * request->id and ->operation are set, ->document too if it could be read) with *reason a static text that names the
+ * argument. In a hello a wrong magic is ERROR_MALFORMED.
  */
 int request_decode(struct span bytes, struct request *request, const char **reason);
 
@@ -148,8 +148,8 @@ struct reply {
 	struct span message;
 	enum error_outcome outcome;
 	bool has_detail_position;
-	struct position detail_position; /* ERROR_CONFLICT */
-	struct span detail_text;	 /* ERROR_INCOMPATIBLE_FORMAT */
+	struct position detail_position;	/* ERROR_CONFLICT */
+	struct span detail_text;		/* ERROR_INCOMPATIBLE_FORMAT */
 	uint64_t detail_lowest, detail_highest; /* ERROR_NO_COMMON_VERSION */
 	/* events */
 	uint64_t event;
@@ -181,7 +181,10 @@ void reply_encode_write(struct buffer *out, uint64_t id, struct position at, boo
 void reply_encode_meta(struct buffer *out, uint64_t id, bool has_meta, struct span meta, struct position at);
 void reply_encode_event(struct buffer *out, enum event_kind kind);
 
-/* reply_encode_error(…) - @detail may be NULL; a position (300), a text (504) or a pair of uints (102) goes in by the code. */
+/*
+ * reply_encode_error(…) - @detail may be NULL; a position (300), a text (504) or a pair of uints (102) goes in by the
+ * code. With id 0 there is neither outcome nor detail. A message that is no UTF-8 is cut where it stops being it.
+ */
 struct error_detail {
 	struct position position;
 	struct span text;
@@ -193,19 +196,20 @@ void reply_encode_error(struct buffer *out, uint64_t id, uint64_t code, struct s
 /*
  * Pages are written while they are read, so their counts are filled in at the end:
  *   page_begin(out, id, &page); record_pack(out, …) or page_document(out, …) any number of times, counted in
- *   page.count by the caller; then page_end_records / page_end_documents. @cursor SPAN_NONE with has_cursor false: the end.
+ *   page.count by the caller; then page_end_records / page_end_documents, at the end of all without a cursor.
  */
 struct page {
-	size_t frame;	 /* mark of the frame */
-	size_t counted;	 /* where the array's count goes */
+	size_t frame;	/* mark of the frame */
+	size_t counted; /* where the array's count goes */
 	uint32_t count;
 };
 void page_begin(struct buffer *out, uint64_t id, struct page *page);
 void page_document(struct buffer *out, struct span document);
-void page_end_records(struct buffer *out, const struct page *page, struct position at, bool has_cursor, struct span cursor);
+void page_end_records(struct buffer *out, const struct page *page, struct position at, bool has_cursor,
+		      struct span cursor);
 void page_end_documents(struct buffer *out, const struct page *page, bool has_cursor, struct span cursor);
 
-/* stats: stats_begin(out, id, pairs, &mark); stats_uint / stats_text exactly @pairs times in all; stats_end(out, mark). */
+/* stats: mark = stats_begin(out, id, pairs); stats_uint / stats_text @pairs times in all; stats_end(out, mark). */
 size_t stats_begin(struct buffer *out, uint64_t id, uint32_t pairs);
 void stats_uint(struct buffer *out, const char *name, uint64_t value);
 void stats_text(struct buffer *out, const char *name, struct span text);

@@ -18,19 +18,19 @@ enum layout {
 };
 
 struct meta {
-	struct span text;	       /* the whole JSON */
-	enum layout layout;	       /* by which of the two keys it has */
-	struct json_value replica_name; /* replicaType: name, */
-	int64_t replica_major;	       /*   major, */
-	int64_t replica_minor;	       /*   minor */
-	struct json_value sync_mode;   /* the object, as written */
+	struct span text;				      /* the whole JSON */
+	enum layout layout;				      /* by which of the two keys it has */
+	struct json_value replica_name;			      /* replicaType: name, */
+	int64_t replica_major;				      /*   major, */
+	int64_t replica_minor;				      /*   minor */
+	struct json_value sync_mode;			      /* the object, as written */
 	struct json_value writer_model, delivery, durability; /* its three strings */
 };
 
 /*
  * meta_read(text, meta, reason) - check and read a meta. 0, or -1 with *reason a static text ("not a JSON object" …)
- * that says what is wrong: not JSON, not an object, deeper than 512, replicaType not [string, integer, integer], neither
- * or both of syncMode/syncProtocol, not an object with the three strings, schemaHash not a string.
+ * that says what is wrong: not JSON, not an object, deeper than 512, replicaType not [string, integer, integer],
+ * neither or both of syncMode/syncProtocol, not an object with the three strings, schemaHash not a string.
  */
 int meta_read(struct span text, struct meta *meta, const char **reason);
 
@@ -39,7 +39,7 @@ const char *meta_key(enum layout layout);
 
 enum meta_difference { META_SAME, META_REPLICA_TYPE, META_SYNC_MODE };
 
-/* meta_compare(a, b) - the first difference that matters: name and major of replicaType, then the three keys of syncMode. */
+/* meta_compare(a, b) - the first difference that matters: name and major of replicaType, then syncMode's three keys. */
 enum meta_difference meta_compare(const struct meta *existing, const struct meta *incoming);
 
 /*

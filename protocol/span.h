@@ -16,7 +16,7 @@ struct span {
 	size_t size;
 };
 
-#define SPAN_NONE ((struct span){NULL, 0})
+#define SPAN_NONE	   ((struct span){NULL, 0})
 #define SPAN_LITERAL(text) ((struct span){(const uint8_t *)(text), sizeof(text) - 1})
 
 static inline struct span span_of(const void *data, size_t size)
