@@ -229,3 +229,19 @@ int ctl_await(struct ctl *ctl, struct span what, int sent, struct ctl_reply *rep
 		return ctl_closed(ctl, what, &ctl->handle);
 	return ctl_error(ctl, what, &reply->error);
 }
+
+void ctl_close(struct ctl *ctl)
+{
+	struct ctl_reply reply = {.ctl = ctl};
+	struct handle *handle = &ctl->handle;
+
+	if (handle->store == NULL)
+		return;
+	if (ctl->options.command->writes && handle->state == KYNETA_STORE_READY &&
+	    kyneta_store_send_close(handle->store, ctl_reply_done, &reply) == 0) {
+		loop_progress(&ctl->loop);
+		while (!reply.done && loop_turn(&ctl->loop, true) == LOOP_OK)
+			;
+	}
+	loop_close(handle);
+}

@@ -44,6 +44,13 @@ int ctl_open(struct ctl *ctl, int access);
 int ctl_access(const struct ctl *ctl);
 
 /*
+ * ctl_close(ctl) - end the session of ctl->handle, if it is open and was for writing, so that the daemon need not
+ * remember it, nor keep the store for it; then close the handle. Everything was answered before; if this is not,
+ * nothing is lost.
+ */
+void ctl_close(struct ctl *ctl);
+
+/*
  * ctl_error(ctl, what, error) - tell in one line on stderr that the command failed, with @what (a document's id, a
  * file; may be SPAN_NONE), and give the exit status.
  */

@@ -289,22 +289,17 @@ static bool can_wait(const struct import *import)
 static void finish(struct import *import)
 {
 	struct ctl *ctl = import->ctl;
-	struct ctl_reply synced = {.ctl = ctl}, closed = {.ctl = ctl};
+	struct ctl_reply synced = {.ctl = ctl};
 	kyneta_store *store = ctl->handle.store;
-	int status;
 
 	ctl->loop.finishing = true;
 	while (import->under_way > 0 && can_wait(import))
 		turn(import, true);
 	progress_clear(&import->progress);
-	if (can_wait(import)) {
-		status = ctl_await(ctl, SPAN_NONE, kyneta_store_send_sync(store, ctl_reply_done, &synced), &synced);
-		if (status == CTL_OK)
-			status =
-			    ctl_await(ctl, SPAN_NONE, kyneta_store_send_close(store, ctl_reply_done, &closed), &closed);
-		stop(import, status);
-	}
-	loop_close(&ctl->handle);
+	if (can_wait(import))
+		stop(import,
+		     ctl_await(ctl, SPAN_NONE, kyneta_store_send_sync(store, ctl_reply_done, &synced), &synced));
+	ctl_close(ctl);
 	if (loop_signal() != 0) {
 		fprintf(stderr, "kyneta-storectl: import: interrupted after line %" PRIu64 "\n", import->line);
 		import->status = 128 + loop_signal();

@@ -1,15 +1,29 @@
 #include "client/ctl/loop.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
 
+/* Some send the same signal twice at once (timeout(1): to the process and to its group): that is one wish, not two. */
+#define SECOND_SIGNAL_US 500000
+
 static volatile sig_atomic_t caught;
+static int64_t caught_us; /* of the handler alone */
 
 static void on_signal(int number)
 {
-	caught = number;
+	int saved = errno;
+
+	if (caught == 0) {
+		caught_us = loop_now_us();
+		caught = number;
+	} else if (loop_now_us() - caught_us > SECOND_SIGNAL_US) {
+		signal(number, SIG_DFL);
+		raise(number); /* comes when this handler returns */
+	}
+	errno = saved;
 }
 
 static void each_signal(sigset_t *set)
@@ -23,9 +37,10 @@ static void each_signal(sigset_t *set)
 void loop_catch_signals(void)
 {
 	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+	struct sigaction action = {.sa_handler = on_signal};
 	struct sigaction old;
 
+	each_signal(&action.sa_mask);
 	/* No SA_RESTART: a read or write that blocks is to end. */
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)

@@ -101,7 +101,7 @@ static int run(const struct options *options)
 	loop_init(&ctl.loop, options->timeout_ms);
 	loop_catch_signals();
 	status = options->command->run(&ctl);
-	loop_close(&ctl.handle);
+	ctl_close(&ctl);
 	return finish_output(&ctl, status);
 }
 
