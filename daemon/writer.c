@@ -201,7 +201,7 @@ int writer_start(const struct writer_options *options, struct writer **out, stru
 	if (writer == NULL)
 		return failure_set(failure, ERROR_IO_ERROR, "out of memory");
 	writer->options = *options;
-	code = batch_init(&writer->batch, options, failure);
+	code = batch_init(&writer->batch, &writer->options, failure);
 	if (code != 0) {
 		free(writer);
 		return code;
