@@ -400,10 +400,9 @@ bool session_record(struct sessions *sessions, struct session *session, struct j
 		return false;
 	if (!session->named || recalled)
 		return true;
-	if (job->request.id > session->through_pending) {
+	session->writes_pending++;
+	if (job->request.id > session->through_pending)
 		session->through_pending = job->request.id;
-		session->writes_pending++;
-	}
 	if (job->code != 0) {
 		struct refusal *refusal = refusal_new(job->request.id, session->writes_pending, job->code, short_message(job));
 
