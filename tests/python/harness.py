@@ -37,6 +37,7 @@ SANITIZED = os.environ.get("KYNETA_SANITIZED") == "1"
 # Bounds, not expectations: reaching one of them is a failure.
 START_SECONDS = 120
 STOP_SECONDS = 120
+TEST_SECONDS = 600
 
 _logs_of_this_test = []
 
@@ -240,6 +241,7 @@ def _remember_start(start):
 
 
 def _from_start(function, *arguments):
+    signal.alarm(TEST_SECONDS)
     _start.wait()
     return function(*arguments)
 
@@ -272,14 +274,20 @@ def note(text):
         print("# " + line, flush=True)
 
 
+def _took_too_long(number, frame):
+    raise TimeoutError("a test may take %d s" % TEST_SECONDS)
+
+
 def main():
     """Run the tests, print TAP, end the process: 0 if none failed."""
+    signal.signal(signal.SIGALRM, _took_too_long)
     chosen = [(name, function) for name, function in _tests
               if not sys.argv[1:] or any(word in name for word in sys.argv[1:])]
     print("TAP version 13\n1..%d" % len(chosen), flush=True)
     failures = 0
     for number, (name, function) in enumerate(chosen, 1):
         _logs_of_this_test.clear()
+        signal.alarm(TEST_SECONDS)
         try:
             function()
             print("ok %d - %s" % (number, name), flush=True)
@@ -290,4 +298,5 @@ def main():
             note(traceback.format_exc())
             _explain()
             print("not ok %d - %s" % (number, name), flush=True)
+        signal.alarm(0)
     sys.exit(1 if failures else 0)
