@@ -60,8 +60,7 @@ static inline void loop_progress(struct loop *loop)
 
 /*
  * loop_catch_signals() - from now on SIGINT, SIGTERM and SIGHUP are noted once, and loop_signal() gives the one that
- * came (0: none); another one half a second later ends
- * the program as usual.
+ * came (0: none); another one half a second later ends the program as usual.
  */
 void loop_catch_signals(void);
 int loop_signal(void);
