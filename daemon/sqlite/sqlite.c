@@ -125,17 +125,6 @@ static int use_log(struct sqlite_engine *engine, struct failure *failure)
 	return code;
 }
 
-/* When the disk is full even recovery may need room: that is what the reserve is for. */
-static int settle_somehow(struct sqlite_engine *engine, struct failure *failure)
-{
-	int code = sqlite_settle(engine, true, failure);
-
-	if (code != ERROR_DISK_FULL)
-		return code;
-	sqlite_release_reserve(&engine->base);
-	return sqlite_settle(engine, true, failure);
-}
-
 /* The log's size as the file system has it; SQLite alone may open it. */
 static uint64_t log_file_bytes(struct sqlite_engine *engine)
 {
@@ -222,7 +211,7 @@ static int look_at_existing(struct sqlite_engine *engine, struct failure *failur
 	if (code != 0)
 		return code;
 	atomic_store(&engine->own_table, own_table);
-	return own_table && strcmp(mode, "wal") == 0 ? settle_somehow(engine, failure) : 0;
+	return own_table && strcmp(mode, "wal") == 0 ? sqlite_settle(engine, true, failure) : 0;
 }
 
 static int look(struct sqlite_engine *engine, struct failure *failure)
@@ -312,16 +301,12 @@ static int open_failed(struct sqlite_engine *engine, const char *path, const str
 	return inner->code;
 }
 
-static int sqlite_open(const struct engine_options *options, struct engine **out, struct failure *failure)
+static int open_once(const struct engine_options *options, struct engine **out, struct failure *failure)
 {
-	struct sqlite_engine *engine;
+	struct sqlite_engine *engine = new_engine(options);
 	struct failure inner = {.code = 0};
-	int code = check_path(options->path, failure);
+	int code;
 
-	if (code != 0)
-		return code;
-	pthread_once(&library_once, configure_library);
-	engine = new_engine(options);
 	if (engine == NULL)
 		return failure_set(failure, ERROR_IO_ERROR, "out of memory");
 	code = connect_database(engine, &inner);
@@ -329,27 +314,37 @@ static int sqlite_open(const struct engine_options *options, struct engine **out
 		code = prepare_statements(engine, &inner);
 	if (code == 0)
 		code = look(engine, &inner);
-	if (code != 0) {
-		code = open_failed(engine, options->path, &inner, failure);
-		disconnect(engine, !engine->log_found, NULL);
-		free_engine(engine);
-		return code;
+	if (code == 0) {
+		*out = &engine->base;
+		return 0;
 	}
-	*out = &engine->base;
-	return 0;
+	code = open_failed(engine, options->path, &inner, failure);
+	/* On a full disk even reading the log may need room: that is what the reserve is for. */
+	if (code == ERROR_DISK_FULL)
+		sqlite_release_reserve(&engine->base);
+	disconnect(engine, !engine->log_found, NULL);
+	free_engine(engine);
+	return code;
+}
+
+static int sqlite_open(const struct engine_options *options, struct engine **out, struct failure *failure)
+{
+	int code = check_path(options->path, failure);
+
+	if (code != 0)
+		return code;
+	pthread_once(&library_once, configure_library);
+	code = open_once(options, out, failure);
+	return code == ERROR_DISK_FULL ? open_once(options, out, failure) : code;
 }
 
 /* ---- take ---- */
 
-static int take_log(struct sqlite_engine *engine, struct failure *failure)
+static int take_once(struct sqlite_engine *engine, struct failure *failure)
 {
 	int code = use_log(engine, failure);
 
-	if (code == ERROR_DISK_FULL) {
-		sqlite_release_reserve(&engine->base);
-		code = use_log(engine, failure);
-	}
-	return code == 0 ? settle_somehow(engine, failure) : code;
+	return code == 0 ? sqlite_settle(engine, true, failure) : code;
 }
 
 static int sqlite_take(struct engine *base, struct failure *failure)
@@ -363,9 +358,14 @@ static int sqlite_take(struct engine *base, struct failure *failure)
 		return 0;
 	/* Switching to WAL moves the data version by itself: tell it apart from another program's writes. */
 	code = sqlite_data_version(engine, &version, failure);
+	if (code != 0)
+		return code;
 	engine->foreign = engine->foreign || version != engine->data_version;
-	if (code == 0)
-		code = take_log(engine, failure);
+	code = take_once(engine, failure);
+	if (code == ERROR_DISK_FULL) {
+		sqlite_release_reserve(base);
+		code = take_once(engine, failure);
+	}
 	if (code == 0)
 		code = sqlite_data_version(engine, &engine->data_version, failure);
 	if (code != 0)

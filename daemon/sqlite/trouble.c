@@ -81,11 +81,41 @@ static int code_of(int result, int system_error)
 	}
 }
 
+static int file_error(sqlite3 *db, int which)
+{
+	sqlite3_file *file = NULL;
+	int error = 0;
+
+	if (sqlite3_file_control(db, "main", which, &file) == SQLITE_OK && file != NULL && file->pMethods != NULL &&
+	    file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &error) != SQLITE_OK)
+		error = 0;
+	return error;
+}
+
+/*
+ * What the system said. A connection knows it of statements, but not of COMMIT or a checkpoint; then the file that was
+ * written to does: of its last failure, which is this one.
+ */
+static int system_error_of(sqlite3 *db, int result, enum sqlite_stage stage)
+{
+	int base = result & 0xff, error;
+
+	if (base != SQLITE_IOERR && base != SQLITE_CANTOPEN)
+		return 0;
+	error = stage == STAGE_STATEMENT ? sqlite3_system_errno(db) : 0;
+	if (error == 0 && stage == STAGE_CHECKPOINT)
+		error = file_error(db, SQLITE_FCNTL_FILE_POINTER);
+	if (error == 0)
+		error = file_error(db, SQLITE_FCNTL_JOURNAL_POINTER);
+	return error;
+}
+
 int sqlite_trouble(sqlite3 *db, int result, enum sqlite_stage stage, const char *what, struct failure *failure)
 {
-	int base = result & 0xff;
-	int system_error = base == SQLITE_IOERR || base == SQLITE_CANTOPEN ? sqlite3_system_errno(db) : 0;
-	int code = code_of(result, system_error);
+	int system_error = system_error_of(db, result, stage);
+	bool fatal = is_fatal(result, stage, system_error);
+	/* Full or not, "it was not applied" cannot be said. */
+	int code = fatal ? ERROR_IO_ERROR : code_of(result, system_error);
 	const char *text = sqlite3_extended_errcode(db) == result ? sqlite3_errmsg(db) : sqlite3_errstr(result);
 
 	if (system_error != 0)
@@ -93,7 +123,7 @@ int sqlite_trouble(sqlite3 *db, int result, enum sqlite_stage stage, const char 
 	else
 		failure_set(failure, code, "%s: %s (SQLite %d)", what, text, result);
 	if (failure != NULL) {
-		failure->fatal = is_fatal(result, stage, system_error);
+		failure->fatal = fatal;
 		if (code == ERROR_INCOMPATIBLE_FORMAT)
 			failure->detail = "foreign-table";
 	}
