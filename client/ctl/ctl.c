@@ -33,6 +33,8 @@ static void tell_visible(struct span text)
 	struct buffer visible = BUFFER_EMPTY;
 
 	output_visible(&visible, text, SHOWN_MAX);
+	if (text.size == 0)
+		buffer_append(&visible, "\"\"", 2);
 	if (!visible.failed)
 		fwrite(visible.data, 1, visible.size, stderr);
 	buffer_free(&visible);

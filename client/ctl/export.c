@@ -3,6 +3,9 @@
  *
  *   {"op":"append","docId":"…","record":{…}}
  *
+ * A document whose first record is no metadata (a replace may leave it so) cannot be appended like that: its records up
+ * to and with the first metadata make one line {"op":"replace","docId":"…","records":[…]}.
+ *
  * One document after the other, in the order of their ids, each as it stands when its turn comes. The first page of the
  * next few is asked for ahead, so that many small documents do not cost a round trip each; nothing else is kept. A
  * document that is replaced or deleted while it is read begins anew; if lines of it are out already, a line
@@ -30,6 +33,9 @@ struct document {
 	struct export *export;
 	kyneta_store_stream *stream; /* until reply.done */
 	uint64_t given;		     /* records that are out */
+	FILE *head;		     /* the records before the first metadata, if there are any: not out yet, */
+	char *head_text;	     /*   but here */
+	size_t head_size;
 	size_t id_size;
 	uint8_t id[];
 };
@@ -43,6 +49,7 @@ struct export
 	STAILQ_HEAD(, document) ahead;
 	size_t ahead_count;
 	bool no_memory;
+	bool partial; /* a document could not be exported */
 	uint64_t documents;
 	uint64_t records;
 };
@@ -66,18 +73,66 @@ static bool goes_on(const struct export *export)
 	return !ferror(export->ctl->output.file) && !export->ctl->output.failed && loop_signal() == 0;
 }
 
-static bool on_record(void *context, const struct kyneta_store_record *record)
+static void drop_head(struct document *document)
 {
-	struct document *document = context;
-	struct export *export = document->export;
-	struct output *output = &export->ctl->output;
+	if (document->head != NULL)
+		fclose(document->head);
+	free(document->head_text);
+	document->head = NULL;
+	document->head_text = NULL;
+}
 
-	loop_progress(&export->ctl->loop);
-	begin_line(export, "append", id_of(document));
+/* The metadata came: the records before it go out with it, in one line. */
+static void put_head(struct document *document, const struct kyneta_store_record *meta)
+{
+	struct output *output = &document->export->ctl->output;
+
+	if (fflush(document->head) != 0)
+		output->failed = true;
+	begin_line(document->export, "replace", id_of(document));
+	fputs(",\"records\":[", output->file);
+	fwrite(document->head_text, 1, document->head_size, output->file);
+	if (!record_json_write(output->file, &output->scratch, meta))
+		output->failed = true;
+	fputs("]}\n", output->file);
+	drop_head(document);
+}
+
+static void keep_in_head(struct document *document, const struct kyneta_store_record *record)
+{
+	struct output *output = &document->export->ctl->output;
+
+	if (document->head == NULL)
+		document->head = open_memstream(&document->head_text, &document->head_size);
+	if (document->head == NULL || !record_json_write(document->head, &output->scratch, record) ||
+	    putc(',', document->head) == EOF)
+		output->failed = true;
+}
+
+static void put_record(struct document *document, const struct kyneta_store_record *record)
+{
+	struct output *output = &document->export->ctl->output;
+
+	begin_line(document->export, "append", id_of(document));
 	fputs(",\"record\":", output->file);
 	if (!record_json_write(output->file, &output->scratch, record))
 		output->failed = true;
 	fputs("}\n", output->file);
+}
+
+static bool on_record(void *context, const struct kyneta_store_record *record)
+{
+	struct document *document = context;
+	struct export *export = document->export;
+	bool is_head = document->head != NULL || document->given == 0;
+
+	loop_progress(&export->ctl->loop);
+	if (is_head && record->type != KYNETA_STORE_META)
+		keep_in_head(document, record);
+	else if (document->head != NULL)
+		put_head(document, record);
+	else
+		put_record(document, record);
 	export->records++;
 	document->given++;
 	progress_show(&export->progress, export->records, -1);
@@ -164,11 +219,17 @@ static int export_document(struct export *export, struct document *document)
 		fputs("}\n", export->ctl->output.file);
 		export->records -= document->given;
 		document->given = 0;
+		drop_head(document);
 		load(document);
 	}
-	/* One that was deleted since it was listed is no document. */
-	if (document->given > 0)
+	if (document->head != NULL && loop_signal() == 0) {
+		progress_clear(&export->progress);
+		ctl_problem(export->ctl, id_of(document),
+			    "left out: no metadata among its records, the file is damaged");
+		export->partial = true;
+	} else if (document->given > 0) { /* else it was deleted since it was listed */
 		export->documents++;
+	}
 	return CTL_OK;
 }
 
@@ -177,6 +238,7 @@ static void drop_first(struct export *export)
 	struct document *document = STAILQ_FIRST(&export->ahead);
 
 	STAILQ_REMOVE_HEAD(&export->ahead, link);
+	drop_head(document);
 	free(document);
 	/* When half of them are out, so that ids are taken in runs. */
 	if (--export->ahead_count == AHEAD_MAX / 2 && !export->listing.done)
@@ -205,7 +267,7 @@ static int export_documents(struct export *export)
 		return ctl_problem(export->ctl, SPAN_NONE, "no memory");
 	if (export->listing.failed)
 		return ctl_error(export->ctl, SPAN_NONE, &export->listing.error);
-	return CTL_OK;
+	return export->partial ? CTL_FAILED : CTL_OK;
 }
 
 static int export_prefix(struct export *export, struct span prefix)

@@ -132,7 +132,8 @@ void output_human_size(char text[OUTPUT_SIZE_TEXT], uint64_t bytes)
 static void write_scratch(struct output *output)
 {
 	output->failed |= output->scratch.failed;
-	fwrite(output->scratch.data, 1, output->scratch.size, output->file);
+	if (output->scratch.size > 0)
+		fwrite(output->scratch.data, 1, output->scratch.size, output->file);
 }
 
 static void write_visible(struct output *output, struct span text, size_t limit)
