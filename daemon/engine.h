@@ -1,9 +1,9 @@
 /*
  * engine: what the store rules need from a database, and no more.
  *
- * One database. One writer: begin, change, commit, checkpoint, all from the writer thread. Any number of readers, each with
- * its own handle on its own thread, read-only, one short snapshot at a time. An engine knows tables and rows; it knows
- * no rules of documents, no sessions, no sockets.
+ * One database. One writer: begin, change, commit, checkpoint, all from the writer thread. Any number of readers, each
+ * with its own handle on its own thread, read-only, one short snapshot at a time. An engine knows tables and rows; it
+ * knows no rules of documents, no sessions, no sockets.
  *
  * Every function returns 0 or a code of protocol/error.h with *failure filled in (failure may be NULL).
  * Spans handed to callbacks are valid only during the callback.
@@ -29,21 +29,22 @@ struct table_names {
  * Engines extend it (the first member of their own struct).
  */
 struct engine_tables {
-	enum layout layout;	  /* LAYOUT_NONE: the store is not made yet; reading it finds nothing */
+	enum layout layout;	   /* LAYOUT_NONE: the store is not made yet; reading it finds nothing */
 	enum layout layout_forced; /* LAYOUT_NONE: a new store's layout is free; else the only one it may get */
-	char *key;		  /* identity: the records table's name folded as the database folds it; NUL-terminated */
-	char *description;	  /* for logs: the records table's name */
+	char *key;	   /* identity: the records table's name folded as the database folds it; NUL-terminated */
+	char *description; /* for logs: the records table's name */
 };
 
 struct engine_options {
 	const char *path;
-	uint64_t wal_limit_bytes;   /* checkpoint when the log is larger */
-	uint64_t cache_bytes;	    /* the writer's page cache */
+	uint64_t wal_limit_bytes; /* checkpoint when the log is larger */
+	uint64_t cache_bytes;	  /* the writer's page cache */
 	uint64_t reader_cache_bytes;
-	uint64_t reserve_bytes;	    /* size of the reserve file that is released when the disk is full; 0: none */
+	uint64_t reserve_bytes; /* size of the reserve file that is released when the disk is full; 0: none */
 	/*
-	 * Called on the writer thread while something takes long: waiting for a lock of another program, recovery, a
-	 * checkpoint. @what for the log.
+	 * Called about once a second while a lock of another program is waited out, and for what went wrong without
+	 * being a failure (no space for the reserve); on the thread that opens, later on the writer thread. @what for
+	 * the log.
 	 */
 	void (*waiting)(void *context, const char *what);
 	void *context;
@@ -51,7 +52,7 @@ struct engine_options {
 
 /* One row of a records table. */
 struct engine_row {
-	struct span kind;    /* "meta" or "entry" */
+	struct span kind; /* "meta" or "entry" */
 	bool has_payload;
 	struct span payload; /* JSON */
 	bool has_blob;
@@ -75,9 +76,11 @@ struct engine_class {
 	const char *name;
 
 	/*
-	 * Opens the database, or makes a new one. Only looks at an existing file: nothing in it changes (a file that this
-	 * daemon had in use before is recovered and checkpointed, TRUNCATE with full sync, before this returns).
-	 * Fails with ERROR_IO_ERROR, _DENIED (permission), _CORRUPT (not a database), _DISK_FULL, _BUSY.
+	 * Opens the database, or makes a new one. Only looks at an existing file: nothing in it changes (a file that
+	 * this daemon had in use before is recovered and checkpointed, TRUNCATE with full sync, before this returns).
+	 * Fails with ERROR_IO_ERROR, _DENIED (permission), _CORRUPT (not a database, or not in UTF-8), _DISK_FULL (the
+	 * reserve was given back and did not help), _INCOMPATIBLE_FORMAT (a table of the daemon's name is another
+	 * program's); the message is one line and names the path. Waits for locks of other programs without end.
 	 */
 	int (*open)(const struct engine_options *options, struct engine **engine, struct failure *failure);
 	/* Closes: readers must be closed. @clean checkpoints first; a fatal failure ends the process without this. */
@@ -86,14 +89,16 @@ struct engine_class {
 	/* -- writer thread, outside a transaction -- */
 
 	/*
-	 * Looks for a store by CONTRACT.md's rules ("Opening"). ERROR_INCOMPATIBLE_FORMAT with failure->detail set, the file
-	 * untouched; or *tables (layout LAYOUT_NONE if there is no store yet).
+	 * Looks for a store by the rules in sqlite/detect.c. ERROR_INCOMPATIBLE_FORMAT with failure->detail set, the
+	 * file untouched; ERROR_BAD_ARGUMENT for names that cannot be; or *tables (layout LAYOUT_NONE if there is no
+	 * store yet). The same names and the same findings give the same object; each other one is kept until the
+	 * engine is closed, so the caller bounds how many names it asks for.
 	 */
 	int (*find)(struct engine *engine, const struct table_names *names, const struct engine_tables **tables,
 		    struct failure *failure);
 	/*
-	 * The first store was accepted: take the file in use (WAL, checkpoint of what is there). Idempotent. Called before the
-	 * first hello on a store is answered.
+	 * The first store was accepted: take the file in use (WAL, everything in it on the disk, the reserve).
+	 * Idempotent. Called before the first hello on a store is answered.
 	 */
 	int (*take)(struct engine *engine, struct failure *failure);
 
@@ -102,15 +107,17 @@ struct engine_class {
 	 * last one, so nothing remembered about it holds.
 	 */
 	int (*begin)(struct engine *engine, bool synced, bool *foreign, struct failure *failure);
+	/* A failure has rolled back, unless failure->fatal: then nobody knows. */
 	int (*commit)(struct engine *engine, struct failure *failure);
 	void (*rollback)(struct engine *engine);
 	/* Everything committed so far is on the disk when this returns. Outside a transaction. */
 	int (*sync)(struct engine *engine, struct failure *failure);
 	/* Size of the log, bytes, as of the last commit. */
 	uint64_t (*log_bytes)(struct engine *engine);
-	/* Moves the log into the database: first beside the readers, then with the gate closed so that the log starts over. */
-	int (*checkpoint)(struct engine *engine, const struct engine_gate *gate, struct engine_checkpoint_result *result,
-			  struct failure *failure);
+	/* Moves the log into the database: first beside the readers, then with the gate closed so that the log starts
+	 * over. */
+	int (*checkpoint)(struct engine *engine, const struct engine_gate *gate,
+			  struct engine_checkpoint_result *result, struct failure *failure);
 	/* The disk was full: give the reserve back so that deletes and reads go on / try to have it again. */
 	void (*release_reserve)(struct engine *engine);
 	int (*restore_reserve)(struct engine *engine, struct failure *failure);
@@ -119,13 +126,18 @@ struct engine_class {
 
 	/* Is the transaction still there after a failed call? (The database may have rolled back by itself.) */
 	bool (*in_transaction)(struct engine *engine);
-	/* Makes the tables of a new store. The result holds from the commit on. */
+	/*
+	 * Makes the tables of a new store, as far as they are not there. The result holds from the commit on.
+	 * ERROR_INCOMPATIBLE_FORMAT if another program has made them meanwhile, of another layout or in a way that is
+	 * refused.
+	 */
 	int (*create)(struct engine *engine, const struct engine_tables *tables, enum layout layout,
 		      const struct engine_tables **created, struct failure *failure);
+	/* ERROR_TOO_LARGE beyond what a row can hold (put_meta too); the transaction goes on. */
 	int (*put_row)(struct engine *engine, const struct engine_tables *tables, struct span document, uint64_t seq,
 		       const struct engine_row *row, struct failure *failure);
-	int (*put_meta)(struct engine *engine, const struct engine_tables *tables, struct span document, struct span meta,
-			struct failure *failure);
+	int (*put_meta)(struct engine *engine, const struct engine_tables *tables, struct span document,
+			struct span meta, struct failure *failure);
 	int (*delete_rows)(struct engine *engine, const struct engine_tables *tables, struct span document,
 			   struct failure *failure);
 	int (*delete_meta)(struct engine *engine, const struct engine_tables *tables, struct span document,
@@ -133,17 +145,19 @@ struct engine_class {
 	/* The daemon's own table (made when first needed). A value is at most a few MiB. */
 	int (*put_own)(struct engine *engine, struct span key, struct span value, struct failure *failure);
 	int (*delete_own)(struct engine *engine, struct span key, struct failure *failure);
-	/* Calls @each for every own row whose key begins with @prefix, in order; stops when it returns false. Also outside. */
+	/* Calls @each for every own row whose key begins with @prefix, in order; stops when it returns false. Also
+	 * outside. */
 	int (*each_own)(struct engine *engine, struct span prefix,
 			bool (*each)(void *context, struct span key, struct span value), void *context,
 			struct failure *failure);
 
 	/* -- the writer's reads: inside or outside a transaction, seeing its own changes; @value is appended -- */
 
-	int (*get_own)(struct engine *engine, struct span key, bool *found, struct buffer *value, struct failure *failure);
-	/* The metadata row, and where the next row goes (0 without rows). */
-	int (*get_document)(struct engine *engine, const struct engine_tables *tables, struct span document, bool *found,
-			    struct buffer *meta, uint64_t *next, struct failure *failure);
+	int (*get_own)(struct engine *engine, struct span key, bool *found, struct buffer *value,
+		       struct failure *failure);
+	/* The metadata row, valid UTF-8 or ERROR_CORRUPT, and where the next row goes (0 without rows). */
+	int (*get_document)(struct engine *engine, const struct engine_tables *tables, struct span document,
+			    bool *found, struct buffer *meta, uint64_t *next, struct failure *failure);
 
 	/* -- readers: any thread, one thread at a time per reader -- */
 
@@ -154,15 +168,18 @@ struct engine_class {
 	void (*reader_end)(struct engine_reader *reader);
 	int (*reader_get_own)(struct engine_reader *reader, struct span key, bool *found, struct buffer *value,
 			      struct failure *failure);
-	int (*reader_get_document)(struct engine_reader *reader, const struct engine_tables *tables, struct span document,
-				   bool *found, struct buffer *meta, uint64_t *next, struct failure *failure);
+	int (*reader_get_document)(struct engine_reader *reader, const struct engine_tables *tables,
+				   struct span document, bool *found, struct buffer *meta, uint64_t *next,
+				   struct failure *failure);
 	/* Rows with first <= seq < end in order, until @each returns false. */
 	int (*reader_rows)(struct engine_reader *reader, const struct engine_tables *tables, struct span document,
-			   uint64_t first, uint64_t end, bool (*each)(void *context, uint64_t seq, const struct engine_row *row),
-			   void *context, struct failure *failure);
+			   uint64_t first, uint64_t end,
+			   bool (*each)(void *context, uint64_t seq, const struct engine_row *row), void *context,
+			   struct failure *failure);
 	/*
 	 * Ids that begin with @prefix and come after @after (by bytes; without has_after: from the first), until @each
-	 * returns false. Costs what it returns.
+	 * returns false. Costs what it returns. An id that is not valid UTF-8 is ERROR_CORRUPT: left out, it would be
+	 * lost.
 	 */
 	int (*reader_documents)(struct engine_reader *reader, const struct engine_tables *tables, struct span prefix,
 				bool has_after, struct span after, bool (*each)(void *context, struct span document),

@@ -1,14 +1,26 @@
 /*
- * detect: which store is this, or why is it refused? CONTRACT.md's "Opening", as a function of what schema.c saw; no
- * SQL here.
+ * detect: which store is this, or why is it refused? A function of what schema.c saw; no SQL here.
  *
- * Three ways of asking:
- *   nothing said about metadata   kyneta_meta (layout 1) or kyneta_doc_meta (layout 2): whatever is there
- *   the metadata table named      it may be of either layout, and the default kyneta_store_meta may belong to another
- * store: the key in the metas tells the store table named         layout 2
+ * A store of layout 1 (written by 1.x packages) is a metadata and a records table. A store of layout 2 (2.x and later)
+ * has a third one with a format row, and other names by default. What does not fit together is refused, never shown as
+ * new and empty: hosts would write empty documents over the old ones. In order:
  *
- * Whatever does not fit together is refused: taken for new, a store would be shown as empty, and hosts write empty
- * documents over the old ones.
+ * - foreign-table: a table of one of the names has another shape.
+ * - mixed-layouts: kyneta_meta has rows, and there is a format row or a kyneta_doc_meta: a 2.x package has opened a 1.x
+ *   file. Or two metadata tables with rows share the records.
+ * - malformed-version: the format row cannot be read.
+ * - incompatible-major: the format row has another major than 1. The minor never matters.
+ * - unversioned-existing-data: rows of layout 2, and no format row.
+ * - mixed-layouts again: records with rows whose metadata is absent or empty, or the other way round; metas with the
+ * key of the other layout.
+ *
+ * Otherwise a format row means layout 2, and the tables of layout 1 without one mean layout 1. Tables that are there
+ * but empty tell which layout a new store must get. There are three ways of asking:
+ *
+ * - The metadata table is not named: whichever of the two default tables is there.
+ * - It is named: it may be of either layout, and the default store table may be another store's. The key in the metas
+ *   (syncProtocol or syncMode) tells.
+ * - The store table is named: layout 2.
  */
 #include "daemon/sqlite/sqlite.h"
 

@@ -123,7 +123,7 @@ static int count_columns(const struct column *columns)
 	return count;
 }
 
-/* Is the table what CONTRACT.md says, column for column, ordered by bytes? */
+/* Is the table exactly what the daemon would make, column for column, ordered by bytes? */
 static int has_shape(sqlite3 *db, const char *table, const struct column *columns, bool *match, struct failure *failure)
 {
 	int rows,

@@ -6,7 +6,7 @@
  *   transaction.c  begin, commit, rollback, sync; waiting for locks of other programs
  *   checkpoint.c   moving the log into the database; making everything durable
  *   schema.c       looking at tables: are they there, of the right shape, with rows; making new ones
- *   detect.c       which store these tables are, or why it is refused: CONTRACT.md's "Opening", without any SQL
+ *   detect.c       which store these tables are, or why it is refused; without any SQL
  *   statements.c   the writer's statements on rows, metadata and own rows
  *   reader.c       read-only handles
  *   reserve.c      disk space kept aside
@@ -54,10 +54,11 @@ struct sqlite_names {
 	char *store;
 };
 
+/* Immutable once found: what changes about it, the prepared statements, each connection keeps under its number. */
 struct sqlite_tables {
 	struct engine_tables base;
 	struct sqlite_tables *next; /* all that were ever found; writer thread */
-	unsigned number;	    /* its place in the readers' tables of statements */
+	unsigned number;	    /* from 0 */
 	struct sqlite_names asked;  /* what the hello said, to look again; records is always set */
 	uint64_t asked_layout;
 	struct sqlite_names found; /* the tables of a store that is there; all NULL without a layout */
@@ -207,7 +208,7 @@ struct sqlite_facts {
 	    records_key; /* the key that metas in records have if any was found that is not the one of the layout */
 };
 
-/* sqlite_detect(facts, layout, forced, failure) - by CONTRACT.md's "Opening". 0 or ERROR_INCOMPATIBLE_FORMAT. */
+/* sqlite_detect(facts, layout, forced, failure) - by the rules in detect.c. 0 or ERROR_INCOMPATIBLE_FORMAT. */
 int sqlite_detect(const struct sqlite_facts *facts, enum layout *layout, enum layout *forced, struct failure *failure);
 
 /* sqlite_detect_mixed_records(facts, layout, failure) - a store of @layout whose records hold metas of the other one.

@@ -1,5 +1,5 @@
 /*
- * Which store is it, or why is it refused: every rule of CONTRACT.md's "Opening" on real files; and a file that is only
+ * Which store is it, or why is it refused: every rule on real files; and a file that is only
  * looked at stays as it was.
  */
 #include "tests/unit/sqlite_scratch.h"
