@@ -56,10 +56,10 @@ void connection_accept(struct server *server)
 {
 	struct connection *connection = calloc(1, sizeof(*connection));
 
-	if (connection == NULL) {
-		log_write(LOG_ERROR, "a connection was not accepted: out of memory");
+	/* It stays where it is, and libuv takes no other before it: the tick tries again. */
+	server->accept_waits = connection == NULL;
+	if (connection == NULL)
 		return;
-	}
 	uv_pipe_init(&server->loop, &connection->pipe, 0);
 	connection->server = server;
 	connection->pipe.data = connection;

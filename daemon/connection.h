@@ -17,9 +17,9 @@
 #define KYNETA_DAEMON_CONNECTION_H
 
 #include <sys/types.h>
-#include <uthash.h>
 #include <uv.h>
 
+#include "daemon/hash.h"
 #include "daemon/job.h"
 #include "daemon/order.h"
 

@@ -246,6 +246,10 @@ static struct handle *handle_get(struct server *server, const uint8_t *id)
 		return NULL;
 	memcpy(handle->id, id, SESSION_SIZE);
 	HASH_ADD(hh, server->handles, id, SESSION_SIZE, handle);
+	if (!hash_added(handle->hh)) {
+		free(handle);
+		return NULL;
+	}
 	return handle;
 }
 

@@ -158,6 +158,11 @@ struct document *document_add(struct document_cache *cache, const struct store *
 	document->state = committed;
 	meta_text_share(document->state.meta);
 	HASH_ADD_KEYPTR(hh, cache->table, document->key, document->key_size, document);
+	if (!hash_added(document->hh)) {
+		meta_text_release(document->state.meta);
+		free(document);
+		goto no_memory;
+	}
 	link_newest(cache, document);
 	cache->bytes += document_bytes(document);
 	return document;

@@ -8,8 +8,7 @@
 #ifndef KYNETA_DAEMON_DOCUMENT_H
 #define KYNETA_DAEMON_DOCUMENT_H
 
-#include <uthash.h>
-
+#include "daemon/hash.h"
 #include "protocol/span.h"
 
 struct store;

@@ -1,8 +1,9 @@
 #include "daemon/order.h"
 
+#include "daemon/hash.h"
+
 #include <assert.h>
 #include <stdlib.h>
-#include <uthash.h>
 
 /* One document's unfinished requests on one connection. */
 struct lane {
@@ -49,6 +50,10 @@ static struct lane *lane_get(struct order *order, struct span id)
 	if (id.size > 0)
 		memcpy(lane->id, id.data, id.size);
 	HASH_ADD_KEYPTR(hh, order->lanes, lane->id, lane->size, lane);
+	if (!hash_added(lane->hh)) {
+		free(lane);
+		return NULL;
+	}
 	return lane;
 }
 

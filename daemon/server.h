@@ -51,6 +51,7 @@ struct server {
 	struct job_list finished;
 	bool fatal;
 
+	bool accept_waits; /* there was no memory for a connection that has arrived */
 	bool draining, stopped;
 	uint64_t drain_until_ms;
 	int exit_code;

@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 #include <time.h>
-#include <uthash.h>
 #include <utlist.h>
 
+#include "daemon/hash.h"
 #include "daemon/store.h"
 
 /* How old the stored time of last use may get before a hello alone renews it. */
@@ -45,8 +45,8 @@ struct session {
 	uint64_t last_use; /* as stored */
 	uint64_t through, through_pending;
 	uint64_t writes, writes_pending; /* how many ids that is: reads use ids too, so distance says nothing */
-	struct refusal *refusals; /* ascending ids */
-	struct refusal *pending;  /* of this batch */
+	struct refusal *refusals;	 /* ascending ids */
+	struct refusal *pending;	 /* of this batch */
 	struct latch *latches;
 	bool all_latched; /* too many to tell apart */
 	int all_code;
@@ -55,7 +55,8 @@ struct session {
 void sessions_init(struct sessions *sessions, struct engine *engine, uint64_t window)
 {
 	/* Rows outlive configurations: never fewer than the protocol's default. */
-	*sessions = (struct sessions){.engine = engine, .window = window > SESSION_WINDOW_MIN ? window : SESSION_WINDOW_MIN};
+	*sessions =
+	    (struct sessions){.engine = engine, .window = window > SESSION_WINDOW_MIN ? window : SESSION_WINDOW_MIN};
 }
 
 void sessions_free(struct sessions *sessions)
@@ -107,7 +108,8 @@ uint64_t session_through(const struct session *session)
 	return session->through;
 }
 
-/* ---- the stored row: version, last use, through, writes; then for each refusal id, ordinal, code, size of message, message ---- */
+/* ---- the stored row: version, last use, through, writes; then for each refusal id, ordinal, code, size of message,
+ * message ---- */
 
 static struct refusal *refusal_new(uint64_t id, uint64_t ordinal, int code, struct span message)
 {
@@ -144,8 +146,8 @@ static bool session_decode(struct session *session, struct span row)
 		uint64_t id, ordinal, code, size;
 		struct refusal *refusal;
 
-		if (!take_number(&row, &id) || !take_number(&row, &ordinal) || !take_number(&row, &code) || !take_number(&row, &size) ||
-		    size > row.size)
+		if (!take_number(&row, &id) || !take_number(&row, &ordinal) || !take_number(&row, &code) ||
+		    !take_number(&row, &size) || size > row.size)
 			return false;
 		refusal = refusal_new(id, ordinal, (int)code, span_of(row.data, (size_t)size));
 		if (refusal == NULL)
@@ -374,6 +376,11 @@ static bool latch_document(struct session *session, const struct job *job)
 	if (id.size > 0)
 		memcpy(latch->id, id.data, id.size);
 	HASH_ADD_KEYPTR(hh, session->latches, latch->id, latch->size, latch);
+	if (!hash_added(latch->hh)) {
+		free(latch->message);
+		free(latch);
+		return false;
+	}
 	return true;
 }
 
@@ -404,7 +411,8 @@ bool session_record(struct sessions *sessions, struct session *session, struct j
 	if (job->request.id > session->through_pending)
 		session->through_pending = job->request.id;
 	if (job->code != 0) {
-		struct refusal *refusal = refusal_new(job->request.id, session->writes_pending, job->code, short_message(job));
+		struct refusal *refusal =
+		    refusal_new(job->request.id, session->writes_pending, job->code, short_message(job));
 
 		if (refusal == NULL)
 			return false;
