@@ -67,8 +67,8 @@ static bool plays_tricks(uint32_t point)
 	       (point >= 0xe0000 && point <= 0xe007f);
 }
 
-/* As JSON escapes it, so that --escaped can read it again. */
-static void append_escape(struct buffer *buffer, uint32_t point)
+/* As JSON escapes it, so that --escaped can read it again. Gives the columns it takes. */
+static size_t append_escape(struct buffer *buffer, uint32_t point)
 {
 	static const char letters[] = "btnfr", meanings[] = "\b\t\n\f\r";
 	const char *known = point == 0 || point >= 0x20 ? NULL : memchr(meanings, (int)point, sizeof(meanings) - 1);
@@ -82,30 +82,43 @@ static void append_escape(struct buffer *buffer, uint32_t point)
 	else
 		size = snprintf(text, sizeof(text), "\\u%04x", point);
 	buffer_append(buffer, text, (size_t)size);
+	return (size_t)size;
+}
+
+/* Appends the character at *at, made visible. Gives the columns it takes. */
+static size_t append_character(struct buffer *buffer, const uint8_t **at, const uint8_t *end, bool reversible)
+{
+	const uint8_t *start = *at;
+	uint32_t point = next_character(at, end);
+
+	if (plays_tricks(point))
+		return append_escape(buffer, point);
+	if (point == '\\' && reversible) {
+		buffer_append(buffer, "\\\\", 2);
+		return 2;
+	}
+	if (point >= 0x110000)
+		buffer_append(buffer, "\xef\xbf\xbd", 3);
+	else
+		buffer_append(buffer, start, (size_t)(*at - start));
+	return 1;
 }
 
 static void append_visible(struct buffer *buffer, struct span text, size_t limit, bool reversible)
 {
 	const uint8_t *at = text.data;
 	const uint8_t *end = text.size == 0 ? at : at + text.size;
+	size_t columns = 0;
 
-	for (size_t shown = 0; at < end; shown++) {
-		const uint8_t *start = at;
-		uint32_t point;
+	while (at < end) {
+		size_t before = buffer->size;
 
-		if (limit != 0 && shown == limit) {
+		columns += append_character(buffer, &at, end, reversible);
+		if (limit != 0 && columns > limit) {
+			buffer->size = before;
 			buffer_append(buffer, "…", sizeof("…") - 1);
 			return;
 		}
-		point = next_character(&at, end);
-		if (point == '\\' && reversible)
-			buffer_append(buffer, "\\\\", 2);
-		else if (point >= 0x110000)
-			buffer_append(buffer, "\xef\xbf\xbd", 3);
-		else if (plays_tricks(point))
-			append_escape(buffer, point);
-		else
-			buffer_append(buffer, start, (size_t)(at - start));
 	}
 }
 
@@ -275,7 +288,7 @@ static void write_bytes(struct output *output, struct span bytes, size_t limit)
 }
 
 /* The columns before the data, on a terminal: seq, kind, encoding, size, version. */
-#define RECORD_COLUMNS 53
+#define RECORD_COLUMNS 54
 #define VERSION_SHOWN  12
 
 static void write_columns(struct output *output, uint64_t seq, const char *kind, const char *encoding, uint64_t size,

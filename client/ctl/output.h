@@ -55,8 +55,9 @@ void output_id(struct output *output, struct span id);
 void output_record(struct output *output, uint64_t seq, const struct kyneta_store_record *record);
 
 /*
- * output_visible(buffer, text, limit) - append @text with everything that a terminal might act upon made visible. After
- * @limit characters (0: no limit) the rest is cut off and an ellipsis tells so. @text need not be valid UTF-8.
+ * output_visible(buffer, text, limit) - append @text with everything that a terminal might act upon made visible. Where
+ * it would take more than @limit columns (0: no limit) it is cut off, and an ellipsis tells so. A character is taken
+ * for one column wide. @text need not be valid UTF-8.
  */
 void output_visible(struct buffer *buffer, struct span text, size_t limit);
 
