@@ -214,8 +214,8 @@ Test(ctl_record_json, what_is_no_record_is_refused)
 	    DATA("\"\\udc00\""),
 	    DATA("\"x\\\\\\ud83dx\""),
 	    DATA("\"\\ud83d\\ud83d\\ude00\""),
-	    "{\"kind\":\"entry\",\"version\":\"\\udfff\",\"payload\":{\"kind\":\"since\",\"encoding\":\"json\","
-	    "\"data\":\"\"}}",
+	    ("{\"kind\":\"entry\",\"version\":\"\\udfff\",\"payload\":"
+	     "{\"kind\":\"since\",\"encoding\":\"json\",\"data\":\"\"}}"),
 	};
 	struct buffer storage = BUFFER_EMPTY;
 	struct kyneta_store_record record;
