@@ -17,8 +17,8 @@ Each Daemon has its own folder with its own socket and database, and ends only p
 The program is $KYNETA_STORED_BIN, or build/daemon/kyneta-stored. KYNETA_KEEP=1 keeps the folders.
 """
 
-import concurrent.futures
 import multiprocessing
+import multiprocessing.connection
 import os
 import re
 import shutil
@@ -227,23 +227,45 @@ def _explain():
 def in_processes(calls):
     """Make each call, (function, argument…), in a process of its own, all beginning at once. Their results, in order.
 
-    The first exception in any of them is raised here, when all have ended. Open no connection before.
+    The first one that fails ends all of them, and is raised here. Open no connection before.
     """
     context = multiprocessing.get_context("fork")
     start = context.Barrier(len(calls), timeout=START_SECONDS)
-    with concurrent.futures.ProcessPoolExecutor(len(calls), context, initializer=_remember_start, initargs=(start,)) as pool:
-        return [future.result() for future in [pool.submit(_from_start, *call) for call in calls]]
+    workers, results = {}, {}
+    try:
+        for number, call in enumerate(calls):
+            pipe, end = context.Pipe(duplex=False)
+            workers[pipe] = (number, context.Process(target=_work, args=(start, end) + call, daemon=True))
+            workers[pipe][1].start()
+            end.close()
+        while len(results) < len(calls):
+            for pipe in multiprocessing.connection.wait([pipe for pipe in workers if workers[pipe][0] not in results]):
+                results[workers[pipe][0]] = _result(pipe)
+        return [results[number] for number in range(len(calls))]
+    finally:
+        for _, process in workers.values():
+            process.kill()
+            process.join()
 
 
-def _remember_start(start):
-    global _start
-    _start = start
-
-
-def _from_start(function, *arguments):
+def _work(start, pipe, function, *arguments):
     signal.alarm(TEST_SECONDS)
-    _start.wait()
-    return function(*arguments)
+    try:
+        start.wait()
+        answer = (function(*arguments), None)
+    except Exception:
+        answer = (None, traceback.format_exc())
+    pipe.send(answer)
+
+
+def _result(pipe):
+    try:
+        result, failure = pipe.recv()
+    except EOFError:
+        failure = "a process died"
+    if failure is not None:
+        raise AssertionError(failure)
+    return result
 
 
 # ---- tests --------------------------------------------------------------------------------------------------------
@@ -278,9 +300,14 @@ def _took_too_long(number, frame):
     raise TimeoutError("a test may take %d s" % TEST_SECONDS)
 
 
+def _told_to_stop(number, frame):
+    sys.exit(128 + number)      # an exception: daemons are ended and folders removed on its way out
+
+
 def main():
     """Run the tests, print TAP, end the process: 0 if none failed."""
     signal.signal(signal.SIGALRM, _took_too_long)
+    signal.signal(signal.SIGTERM, _told_to_stop)
     chosen = [(name, function) for name, function in _tests
               if not sys.argv[1:] or any(word in name for word in sys.argv[1:])]
     print("TAP version 13\n1..%d" % len(chosen), flush=True)
