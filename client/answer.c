@@ -186,30 +186,48 @@ static void failed(kyneta_store *store, struct call *call, const struct reply *r
 }
 
 /*
- * Two answers are none, as they come from a daemon that is about to end: the next one is asked.
+ * A write refused by draining: nothing was done. As it was answered, its id is used up, and it needs a new one.
  *
- * Draining: nothing was done. A write that was answered has used up its id, and needs a new one. But one whose id is
- * not above `through` may have been carried out before this connection, and a draining daemon may not have looked: it
- * keeps its id, under which it can never be done twice. Unless the daemon did not say that it drains: then it spoke
- * from the session's memory, and would say the same for ever.
- *
- * Outcome unknown, of a write in a session: the next daemon knows, and answers for the same id.
+ * But one whose id is not above `through` may have been carried out before this connection, and a draining daemon may
+ * not have looked: it keeps its id, under which it can never be done twice. Unless the daemon did not say that it
+ * drains: then it spoke from the session's memory, and would say the same for ever. If in that case a resume is behind
+ * the write, what is behind the resume may be done by now, and it is too late to send this one again: it has failed.
+ */
+static bool refused_by_draining(kyneta_store *store, struct call *call)
+{
+	const struct connection *connection = &store->connection;
+
+	if (call->id <= connection->through && connection->draining)
+		queue_postpone(&store->queue, call);
+	else if (call->id > connection->through || call->epoch == store->queue.epoch)
+		queue_again(&store->queue, call);
+	else
+		return false;
+	return true;
+}
+
+/*
+ * Some answers are none, as they come from a daemon that is about to end: the next one is asked. Draining is one; an
+ * unknown outcome, in a session, is another: the next daemon knows, and answers for the same id. And the answer to a
+ * read is too old if a write before it was answered like that, and is still to come.
  */
 static bool ask_again(kyneta_store *store, struct call *call, const struct reply *reply)
 {
-	struct connection *connection = &store->connection;
 	bool is_write = operation_is_write(call->operation);
+	bool is_unknown = reply->code != 0 && reply->outcome == OUTCOME_UNKNOWN && !store->options.no_session;
 
 	if (!handle_reconnects(store))
 		return false;
-	if (reply->code == ERROR_DRAINING && is_write && (call->id > connection->through || !connection->draining))
-		queue_again(&store->queue, call);
-	else if (reply->code == ERROR_DRAINING ||
-		 (reply->code != 0 && is_write && reply->outcome == OUTCOME_UNKNOWN && !store->options.no_session))
+	if (is_write && reply->code == ERROR_DRAINING) {
+		if (!refused_by_draining(store, call))
+			return false;
+	} else if (reply->code == ERROR_DRAINING || (is_write && is_unknown) ||
+		   queue_awaits_write(&store->queue, call)) {
 		queue_postpone(&store->queue, call);
-	else
+	} else {
 		return false;
-	connection->leaving = true;
+	}
+	store->connection.leaving = true;
 	return true;
 }
 

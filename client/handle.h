@@ -103,6 +103,7 @@ struct queue {
 	uint64_t epoch;
 	size_t on_wire;
 	bool held_back; /* the next call waits for another's answer, though there is room */
+	bool postponed; /* a write was answered on this connection, and yet is to be sent again */
 	size_t waiting; /* calls whose callback was not called yet, but for pages */
 	size_t bytes;
 };
@@ -137,6 +138,12 @@ struct call *queue_find(const struct queue *queue, uint64_t id);
  */
 void queue_postpone(struct queue *queue, struct call *call);
 void queue_again(struct queue *queue, struct call *call);
+
+/*
+ * queue_awaits_write(queue, call) - is there a write before @call, that @call should see, which was postponed? Then its
+ * answer is too old, whatever it says.
+ */
+bool queue_awaits_write(const struct queue *queue, const struct call *call);
 
 /* queue_end(queue, call, code, outcome, reason) - ended on this side: its callback comes in the next turn. */
 void queue_end(struct queue *queue, struct call *call, int code, int outcome, const char *reason);

@@ -155,11 +155,13 @@ struct call *queue_find(const struct queue *queue, uint64_t id)
 void queue_postpone(struct queue *queue, struct call *call)
 {
 	leave_wire(queue, call);
+	if (operation_is_write(call->operation))
+		queue->postponed = true;
 }
 
 void queue_again(struct queue *queue, struct call *call)
 {
-	leave_wire(queue, call);
+	queue_postpone(queue, call);
 	call->again = true;
 	call->touched = false;
 }
@@ -171,6 +173,37 @@ void queue_end(struct queue *queue, struct call *call, int code, int outcome, co
 	call->ended_outcome = outcome;
 	call->ended_reason = reason;
 	TAILQ_INSERT_TAIL(&queue->ended, call, link);
+}
+
+static bool has_document(const struct call *call)
+{
+	return operation_is_write(call->operation) || call->operation == OPERATION_LOAD_ALL ||
+	       call->operation == OPERATION_CURRENT_META;
+}
+
+static bool waits_for_all_writes(const struct call *call)
+{
+	return call->operation == OPERATION_LIST_DOC_IDS || call->operation == OPERATION_SYNC ||
+	       call->operation == OPERATION_CLOSE;
+}
+
+static bool must_see(const struct call *call, const struct call *write)
+{
+	return waits_for_all_writes(call) ||
+	       (has_document(call) && span_equal(call_document(write), call_document(call)));
+}
+
+bool queue_awaits_write(const struct queue *queue, const struct call *call)
+{
+	const struct call *earlier;
+
+	if (!queue->postponed || operation_is_write(call->operation))
+		return false;
+	for (earlier = TAILQ_FIRST(&queue->calls); earlier != call; earlier = TAILQ_NEXT(earlier, link)) {
+		if (operation_is_write(earlier->operation) && !earlier->on_wire && must_see(call, earlier))
+			return true;
+	}
+	return false;
 }
 
 /* ---- writing ---- */
@@ -324,6 +357,7 @@ void queue_disconnect(struct queue *queue)
 	queue->next_offset = 0;
 	queue->oldest_write = NULL;
 	queue->held_back = false;
+	queue->postponed = false;
 	for (call = TAILQ_FIRST(&queue->calls); call != NULL; call = following) {
 		following = TAILQ_NEXT(call, link);
 		call->on_wire = false;
@@ -333,18 +367,6 @@ void queue_disconnect(struct queue *queue)
 		}
 	}
 	queue->next = TAILQ_FIRST(&queue->calls);
-}
-
-static bool has_document(const struct call *call)
-{
-	return operation_is_write(call->operation) || call->operation == OPERATION_LOAD_ALL ||
-	       call->operation == OPERATION_CURRENT_META;
-}
-
-static bool waits_for_all_writes(const struct call *call)
-{
-	return call->operation == OPERATION_LIST_DOC_IDS || call->operation == OPERATION_SYNC ||
-	       call->operation == OPERATION_CLOSE;
 }
 
 static struct call **bucket_of(struct queue *queue, struct span document)

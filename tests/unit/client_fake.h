@@ -146,7 +146,7 @@ static inline void fake_expect_nothing(struct fake *fake)
 		  (unsigned long)request.id);
 }
 
-/* Send what was encoded into fake->out. */
+/* Send what was encoded into fake->out; to nobody, if the client has left. */
 static inline void fake_send(struct fake *fake)
 {
 	size_t sent = 0;
@@ -155,6 +155,8 @@ static inline void fake_send(struct fake *fake)
 	cr_assert(!fake->out.failed);
 	while (sent < fake->out.size) {
 		took = send(fake->connection, fake->out.data + sent, fake->out.size - sent, MSG_NOSIGNAL);
+		if (took < 0 && (errno == EPIPE || errno == ECONNRESET))
+			break;
 		cr_assert_gt(took, 0, "the client's socket is full: let it read first");
 		sent += (size_t)took;
 	}
