@@ -98,16 +98,15 @@ int sqlite_sync_folder(struct sqlite_engine *engine, struct failure *failure)
 
 int sqlite_settle(struct sqlite_engine *engine, bool patient, struct failure *failure)
 {
-	int result, code = sqlite_synchronous(engine, 2, failure);
+	int result, count = 0, code = sqlite_synchronous(engine, 2, failure);
 
 	if (code != 0)
 		return code;
 	sqlite_patience_start(engine, !patient, RESTART_PATIENCE_US);
-	result = sqlite3_wal_checkpoint_v2(engine->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	for (int count = 0; patient && (result & 0xff) == SQLITE_BUSY; count++) {
-		sqlite_busy(engine, count);
+	do {
 		result = sqlite3_wal_checkpoint_v2(engine->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-	}
+		/* The busy handler is asked about readers and writers, not about another checkpoint. */
+	} while (patient && (result & 0xff) == SQLITE_BUSY && sqlite_busy(engine, count++) != 0);
 	if (result != SQLITE_OK)
 		return sqlite_trouble(engine->db, result, STAGE_CHECKPOINT, "empty the log", failure);
 	engine->log_frames = 0;

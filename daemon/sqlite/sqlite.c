@@ -117,6 +117,7 @@ static int use_log(struct sqlite_engine *engine, struct failure *failure)
 	do {
 		code =
 		    read_text(engine, "PRAGMA journal_mode=WAL", "use a write-ahead log", mode, sizeof(mode), failure);
+		/* It reads before it writes, and then the busy handler is not asked. */
 	} while (code == ERROR_BUSY && sqlite_busy(engine, count++) != 0);
 	if (code == 0 && strcmp(mode, "wal") != 0)
 		code =

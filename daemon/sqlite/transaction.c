@@ -34,33 +34,12 @@ int sqlite_busy(void *context, int count)
 	return 1;
 }
 
-/*
- * SQLite does not ask the busy handler where waiting could be a deadlock with another program; for those that hold
- * nothing, which is all that comes through here, it is none. Starts with one call of @step that gave @result.
- */
-static int wait_while_busy(struct sqlite_engine *engine,
-			   int (*step)(struct sqlite_engine *engine, const void *argument), const void *argument)
-{
-	int result, count = 0;
-
-	sqlite_patience_start(engine, false, 0);
-	for (;;) {
-		result = step(engine, argument);
-		if ((result & 0xff) != SQLITE_BUSY)
-			return result;
-		sqlite_busy(engine, count++);
-	}
-}
-
-static int execute(struct sqlite_engine *engine, const void *sql)
-{
-	return sqlite3_exec(engine->db, sql, NULL, NULL, NULL);
-}
-
 int sqlite_run(struct sqlite_engine *engine, const char *sql, const char *what, struct failure *failure)
 {
-	int result = wait_while_busy(engine, execute, sql);
+	int result;
 
+	sqlite_patience_start(engine, false, 0);
+	result = sqlite3_exec(engine->db, sql, NULL, NULL, NULL);
 	return result == SQLITE_OK ? 0 : sqlite_trouble(engine->db, result, STAGE_STATEMENT, what, failure);
 }
 
@@ -96,13 +75,6 @@ int sqlite_data_version(struct sqlite_engine *engine, int64_t *version, struct f
 	return step_number(engine, engine->version_statement, version, failure);
 }
 
-static int step_begin(struct sqlite_engine *engine, const void *argument)
-{
-	(void)argument;
-	sqlite3_step(engine->begin_statement);
-	return sqlite3_reset(engine->begin_statement);
-}
-
 int sqlite_begin(struct engine *base, bool synced, bool *foreign, struct failure *failure)
 {
 	struct sqlite_engine *engine = sqlite_engine(base);
@@ -111,7 +83,9 @@ int sqlite_begin(struct engine *base, bool synced, bool *foreign, struct failure
 
 	if (code != 0)
 		return code;
-	result = wait_while_busy(engine, step_begin, NULL);
+	sqlite_patience_start(engine, false, 0);
+	sqlite3_step(engine->begin_statement);
+	result = sqlite3_reset(engine->begin_statement);
 	if (result != SQLITE_OK)
 		return sqlite_trouble(engine->db, result, STAGE_STATEMENT, "begin a transaction", failure);
 	code = sqlite_data_version(engine, &version, failure);

@@ -140,6 +140,8 @@ static const struct rule META_NAMED[] = {
      "kyneta_records", NULL, 0, MIXED, 0, 0},
     {"the default of layout 2 by name", NEW_FILLED, "Kyneta_Doc_Meta", "KYNETA_RECORDS", NULL, 0, NULL, LAYOUT_2, 0},
     {"records of the default store of layout 1", OLD_FILLED META("m"), "m", NULL, NULL, 0, MIXED, 0, 0},
+    {"records of the default store of layout 1, documents of both", OLD_FILLED META("m") DOC1("m"), "m", NULL, NULL, 0,
+     MIXED, 0, 0},
     {"records of the default store of layout 2", NEW_FILLED META("m") DOC2("m"), "m", NULL, NULL, 0, MIXED, 0, 0},
 };
 
@@ -197,6 +199,8 @@ static const struct rule SHAPES[] = {
      "r", NULL, 0, FOREIGN, 0, 0},
     {"generated", "CREATE TABLE m (doc_id TEXT PRIMARY KEY, data TEXT NOT NULL, x TEXT AS (data)) WITHOUT ROWID;", "m",
      "r", NULL, 0, FOREIGN, 0, 0},
+    {"generated in place", "CREATE TABLE m (doc_id TEXT PRIMARY KEY, data TEXT NOT NULL AS (doc_id)) WITHOUT ROWID;",
+     "m", "r", NULL, 0, FOREIGN, 0, 0},
     {"a view", META("t") "CREATE VIEW m AS SELECT * FROM t;", "m", "r", NULL, 0, FOREIGN, 0, 0},
     {"an index", META("t") "CREATE INDEX m ON t (data);", "m", "r", NULL, 0, FOREIGN, 0, 0},
     {"a virtual table", "CREATE VIRTUAL TABLE m USING fts5(doc_id, data);", "m", "r", NULL, 0, FOREIGN, 0, 0},

@@ -8,6 +8,7 @@
 #include "tests/unit/sqlite_scratch.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 
 /* ---- syncs ---- */
@@ -66,8 +67,21 @@ static size_t write_size;    /* … that is of this size; 0: of any */
 static unsigned writes_left; /* … after so many of them went well */
 static ssize_t (*real_pwrite)(int fd, const void *bytes, size_t size, off_t offset);
 
+/* A thread that is another program, and stays in its first write until the engine says that it waits. */
+static __thread bool slow;
+static bool in_slow_write;
+
+static void stay_until_waited_for(void)
+{
+	__atomic_store_n(&in_slow_write, true, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&waits, __ATOMIC_SEQ_CST) == 0)
+		sqlite3_sleep(1);
+}
+
 static ssize_t failing_pwrite(int fd, const void *bytes, size_t size, off_t offset)
 {
+	if (slow)
+		stay_until_waited_for();
 	if (write_error == 0 || (write_size != 0 && size != write_size) || (writes_left > 0 && writes_left-- > 0))
 		return real_pwrite(fd, bytes, size, offset);
 	errno = write_error;
@@ -221,6 +235,32 @@ Test(sqlite_faults, opening_an_own_file_syncs_it_even_if_its_log_is_empty)
 	forget_syncs();
 	open_engine();
 	cr_assert_gt(database_syncs, 0);
+	cr_assert_gt(folder_syncs, 0);
+}
+
+static void *checkpoint_slowly(void *db)
+{
+	slow = true;
+	other_run(db, "PRAGMA wal_checkpoint");
+	return NULL;
+}
+
+/* Of this alone SQLite does not ask the busy handler. */
+Test(sqlite_faults, checkpoint_of_another_program_is_waited_out)
+{
+	sqlite3 *db = other_open(path);
+	pthread_t thread;
+
+	other_run(db, "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t (x)");
+	cr_assert_eq(pthread_create(&thread, NULL, checkpoint_slowly, db), 0);
+	while (!__atomic_load_n(&in_slow_write, __ATOMIC_SEQ_CST))
+		sqlite3_sleep(1);
+	open_engine();
+	cr_assert_eq(waits, 0);
+	assert_ok(class->take(engine, &failure));
+	cr_assert_gt(waits, 0);
+	cr_assert_eq(pthread_join(thread, NULL), 0);
+	sqlite3_close(db);
 }
 
 /* ---- a full disk ---- */

@@ -154,6 +154,23 @@ Test(sqlite_stores, another_program_makes_the_store_first)
 	class->rollback(engine);
 }
 
+Test(sqlite_stores, another_program_makes_half_a_store_first)
+{
+	const struct engine_tables *none, *made = NULL;
+
+	open_engine();
+	none = find_named(NULL, NULL, NULL);
+	assert_ok(class->take(engine, &failure));
+	other_program("CREATE TABLE kyneta_records (doc_id TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, "
+		      "payload TEXT, blob BLOB, PRIMARY KEY (doc_id, seq)) WITHOUT ROWID;"
+		      "INSERT INTO kyneta_records VALUES ('a', 0, 'meta', '{}', NULL);");
+	begin(false);
+	cr_assert_eq(class->create(engine, none, LAYOUT_1, &made, &failure), ERROR_INCOMPATIBLE_FORMAT);
+	cr_assert_null(made);
+	class->rollback(engine);
+	cr_assert_str_eq(file_text("SELECT count(*) FROM sqlite_schema WHERE type = 'table'"), "1");
+}
+
 Test(sqlite_stores, leftovers_are_completed)
 {
 	const struct engine_tables *tables;
