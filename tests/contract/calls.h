@@ -145,7 +145,7 @@ uint64_t stat_of(kyneta_store *store, const char *name);
 			     fails_code == 0 ? "" : failure.message);                                                  \
 	} while (0)
 
-/* POSITION(generation and next, next) */
+/* Positions, compared as a whole. */
 #define SAME_POSITION(a, b)                                                                                            \
 	do {                                                                                                           \
 		struct kyneta_store_position position_a = (a), position_b = (b);                                       \

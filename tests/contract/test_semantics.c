@@ -308,7 +308,7 @@ static void *watch(void *context)
 static void send_replace(kyneta_store *store, unsigned number, unsigned *answered)
 {
 	struct kyneta_store_record records[4];
-	char version[16];
+	char version[24];
 
 	snprintf(version, sizeof(version), "%u", number);
 	records[0] = records[2] = records[3] = since(version, "x");
