@@ -248,6 +248,24 @@ static inline void outcome_done(void *context, const struct kyneta_store_answer 
 		memcpy(outcome->meta, answer->meta, answer->meta_size);
 }
 
+/* What the state callback was told. */
+struct states {
+	int count;
+	int state[32];
+	int code[32];
+};
+
+static inline void note_state(void *context, int state, const struct kyneta_store_error *error)
+{
+	struct states *states = context;
+
+	if (states->count < 32) {
+		states->state[states->count] = state;
+		states->code[states->count] = error != NULL ? error->code : 0;
+	}
+	states->count++;
+}
+
 #define cr_assert_outcome(got, want_code, want_outcome)                                                                \
 	do {                                                                                                           \
 		cr_assert_eq((got).calls, 1, "%d callbacks", (got).calls);                                             \

@@ -6,8 +6,8 @@
  * then must hold:
  *
  *   - every call had exactly one callback;
- *   - a write answered with success was done once; one answered with "not applied" was not done; "unknown" at most
- * once;
+ *   - a write answered with success was done once, one answered with "not applied" was not done;
+ *   - "unknown" is only the answer of a deadline, and such a write was done at most once;
  *   - what was done to a document was done in the order of the calls;
  *   - behind a write that failed for a reason outside itself and was not done, nothing was done before the next resume;
  *   - a read saw every write that was called before it; a listing saw those to all documents.
