@@ -461,6 +461,12 @@ void batch_expire_sessions(struct batch *batch, uint64_t before)
 
 	if (code == 0)
 		code = sessions_expire(&batch->sessions, before, &removed, &failure);
+	if (code == 0 && removed == 0) {
+		/* Nothing is written for nothing: every store of this file may have been refused. */
+		class->rollback(batch->engine);
+		stores_rolled_back(&batch->stores);
+		return;
+	}
 	if (code == 0)
 		code = stores_finish(&batch->stores, &failure);
 	if (code == 0)
