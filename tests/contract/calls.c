@@ -19,6 +19,24 @@ struct kyneta_store_options options_for(const struct stored *of)
 	return options;
 }
 
+struct kyneta_store_options options_named(const char *meta_table, const char *records_table, const char *store_table)
+{
+	struct kyneta_store_options options = options_for(&stored);
+
+	options.meta_table = meta_table;
+	options.records_table = records_table;
+	options.store_table = store_table;
+	return options;
+}
+
+int store_layout(const kyneta_store *store)
+{
+	struct kyneta_store_status status;
+
+	kyneta_store_get_status(store, &status);
+	return status.layout;
+}
+
 kyneta_store *store_open_with(const struct kyneta_store_options *options)
 {
 	kyneta_store *store = NULL;

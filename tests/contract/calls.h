@@ -88,12 +88,18 @@ static inline struct kyneta_store_record with_lineage(struct kyneta_store_record
 /* options_for(stored) - defaults, but for the path, a deadline and a short backoff. */
 struct kyneta_store_options options_for(const struct stored *stored);
 
+/* options_named(…) - the same for a store with these tables in `stored`; NULL: the default name. */
+struct kyneta_store_options options_named(const char *meta_table, const char *records_table, const char *store_table);
+
 /* store_open() - the default store of `stored`. store_open_with(options): any. Both must succeed. */
 kyneta_store *store_open(void);
 kyneta_store *store_open_with(const struct kyneta_store_options *options);
 
 /* store_try(options) - must fail: its code; failure says the rest. */
 int store_try(const struct kyneta_store_options *options);
+
+/* store_layout(store) - as hello told it. */
+int store_layout(const kyneta_store *store);
 
 /* store_leave(store) - close and free. */
 void store_leave(kyneta_store *store);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -115,16 +116,39 @@ PUBLIC int posix_fallocate(int fd, off_t offset, off_t size)
 	return posix_fallocate64(fd, offset, size);
 }
 
+static int ends_with(const char *path, const char *suffix)
+{
+	size_t size = strlen(path), suffix_size = strlen(suffix);
+
+	return size > suffix_size && strcmp(path + size - suffix_size, suffix) == 0;
+}
+
+PUBLIC int open64(const char *path, int flags, ...)
+{
+	int (*real)(const char *, int, mode_t);
+	int error = control == NULL || !ends_with(path, "-wal") ? 0 : atomic_load(&control->open_error);
+	va_list arguments;
+	mode_t mode;
+
+	va_start(arguments, flags);
+	mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(arguments, mode_t) : 0;
+	va_end(arguments);
+	if (error != 0) {
+		errno = error;
+		return -1;
+	}
+	REAL("open64", real);
+	return real(path, flags, mode);
+}
+
 PUBLIC int unlink(const char *path)
 {
 	int (*real)(const char *);
-	static const char suffix[] = ".reserve";
-	size_t size = strlen(path), suffix_size = sizeof(suffix) - 1;
 	int once = 1;
 
 	REAL("unlink", real);
 	/* 2: the reserve is gone, and there is just as much room as it gave back. */
-	if (control != NULL && size > suffix_size && strcmp(path + size - suffix_size, suffix) == 0 &&
+	if (control != NULL && ends_with(path, ".reserve") &&
 	    atomic_compare_exchange_strong(&control->reserve_helps, &once, 2))
 		atomic_store(&control->write_error, 0);
 	return real(path);

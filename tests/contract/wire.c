@@ -27,6 +27,16 @@ void wire_close(struct wire *wire)
 	free(wire->operations);
 }
 
+void wire_leave(struct wire *wire)
+{
+	struct reply reply;
+
+	shutdown(wire->fd, SHUT_WR);
+	while (wire_next(wire, &reply))
+		;
+	wire_close(wire);
+}
+
 /* ---- asking ---- */
 
 void wire_bytes(struct wire *wire, const void *data, size_t size)

@@ -30,6 +30,9 @@ uint64_t wire_refused(const struct stored *stored, const struct hello *hello);
 
 void wire_close(struct wire *wire);
 
+/* wire_leave(wire) - say that nothing more comes, and wait until the daemon has closed the connection. */
+void wire_leave(struct wire *wire);
+
 /* wire_bytes(wire, data, size) - send these; waits while the daemon does not read. */
 void wire_bytes(struct wire *wire, const void *data, size_t size);
 
