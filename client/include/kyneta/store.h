@@ -12,13 +12,17 @@
  *   - Requests of one handle take effect in the order of the calls, per document; a read sees every earlier write.
  *   - A lost connection or a restarted daemon is invisible: the handle connects again (backoff with jitter), says hello with its
  *     session, and sends what is unanswered again under the same ids. Nothing is lost, nothing is applied twice. Only a
- *     deadline (kyneta_store_options.deadline_ms), kyneta_store_free(), or a refused hello ends the waiting.
+ *     deadline (kyneta_store_options.deadline_ms), kyneta_store_free(), or a refused hello ends the waiting. (A read that is
+ *     sent again may see writes that were called after it.)
+ *   - No pipeline has a hole. When a write fails for a reason outside itself (a code from 400 on: no space, a passed deadline …),
+ *     later writes to that document fail with the same code, until kyneta_store_send_resume(): writes called after it are taken
+ *     again. The blocking calls resume by themselves.
  *   - Every queued request gets exactly one callback.
  *   - Output arguments are written on success only, but for struct kyneta_store_error, which is written on failure only.
  *   - Sizes are always explicit; document ids, versions and data may hold NUL. Strings must be valid UTF-8.
  *   - Memory handed in may be reused when the call returns. Memory handed to a callback is valid during the callback.
  *   - One thread at a time per handle; different handles are independent. No signals (MSG_NOSIGNAL), no inherited
- *     descriptors (CLOEXEC), no global state.
+ *     descriptors (CLOEXEC), no global state. A handle does not survive fork(): make it in the process that uses it.
  *
  * Return values: 0, or a positive error code: the daemon's (protocol/PROTOCOL.md) or one of KYNETA_STORE_E* below.
  */
@@ -77,7 +81,9 @@ enum kyneta_store_error_code {
 	KYNETA_STORE_EDEADLINE = 1000, /* the deadline passed; a write's outcome is unknown if it had been sent */
 	KYNETA_STORE_EMEMORY = 1001,   /* no memory; nothing was done */
 	KYNETA_STORE_ECLOSED = 1002,   /* the handle was closed or freed before the answer came */
-	KYNETA_STORE_ESOCKET = 1003,   /* not connected, and reconnecting is off or hopeless (a path over 107 bytes, no permission) */
+	KYNETA_STORE_ESOCKET = 1003,   /* not connected, and reconnecting is off or hopeless (a path over 107 bytes, no permission);
+					  of a write: the connection was lost, and nobody can tell what became of it (no
+					  session, or the daemon has forgotten it) */
 	KYNETA_STORE_EPROTOCOL = 1004, /* the peer does not speak this protocol */
 	KYNETA_STORE_EMISUSE = 1005,   /* an argument no daemon could accept (NULL, invalid UTF-8, a call from its own callback) */
 	KYNETA_STORE_ERESTARTED = 1006, /* load: the document changed after records were handed out; the stream starts over */
@@ -161,14 +167,18 @@ struct kyneta_store_options {
 	int durability;		    /* of every write that does not say otherwise */
 	bool no_session;	    /* no session: nothing is promised about sending again; unanswered writes end as unknown */
 	bool no_reconnect;	    /* a lost connection ends the handle */
-	int deadline_ms;	    /* of every call, from the call on; -1: wait for ever (the default) */
+	int deadline_ms;	    /* of every call, from the call on; of load and list, for each page, from when it is asked
+				       for; -1: wait for ever (the default) */
 	int backoff_base_ms;	    /* first wait before connecting again, default 100; doubled each time, with jitter */
 	int backoff_max_ms;	    /* at most, default 5,000 */
-	size_t queue_limit_bytes;   /* of queued requests; default 256 MiB */
+	size_t queue_limit_bytes;   /* of queued requests; default 256 MiB. An empty queue takes a larger one, too */
 	size_t page_bytes;	    /* aimed-for page of load and list; 0: the daemon's (1 MiB) */
 	size_t load_hold_bytes;	    /* load holds back up to this before the first record (default 8 MiB), so that a document
 				       that is replaced meanwhile is read again unnoticed */
-	/* Called from process (or a blocking call) when the state changes; error is set for a lost or refused connection. */
+	/*
+	 * Called from process (or a blocking call) when the state changes, and after each attempt to connect that failed;
+	 * error is set for a lost or refused connection. It may queue calls, like any callback.
+	 */
 	void (*state)(void *context, int state, const struct kyneta_store_error *error);
 	void *state_context;
 };
@@ -180,7 +190,8 @@ struct kyneta_store_options {
 
 /*
  * kyneta_store_new(options, store, error) - a handle. Begins to connect, does not wait; requests may be queued at once.
- * @options may be NULL. 0, KYNETA_STORE_EMEMORY, KYNETA_STORE_EMISUSE or KYNETA_STORE_ESOCKET (path too long).
+ * @options may be NULL. 0, KYNETA_STORE_EMEMORY, KYNETA_STORE_EMISUSE or KYNETA_STORE_ESOCKET (path too long; no descriptor).
+ * The first attempt to connect is made by the first kyneta_store_process() or blocking call.
  */
 KYNETA_STORE_API int kyneta_store_new(const struct kyneta_store_options *options, kyneta_store **store,
 				      struct kyneta_store_error *error);
@@ -193,14 +204,15 @@ KYNETA_STORE_API int kyneta_store_open(const struct kyneta_store_options *option
 				       struct kyneta_store_error *error);
 
 /*
- * kyneta_store_close(store, error) - blocking: everything queued before is carried out and answered, the session ends. The handle
- * stays, closed, until kyneta_store_free(); closing twice is harmless. Errors as of any call.
+ * kyneta_store_close(store, error) - blocking: everything queued before is carried out and answered (streams are read to their
+ * end), the session ends. The handle stays, closed, until kyneta_store_free(); closing twice is harmless. Once all is answered, close
+ * does not wait for a daemon that cannot be reached. A passed deadline ends the handle.
  */
 KYNETA_STORE_API int kyneta_store_close(kyneta_store *store, struct kyneta_store_error *error);
 
 /*
  * kyneta_store_free(store) - release the handle. Requests still queued get their callback with KYNETA_STORE_ECLOSED (outcome
- * unknown if they may have been sent). NULL is fine. Not from a callback.
+ * unknown if they may have been sent). NULL is fine. From a callback it does nothing.
  */
 KYNETA_STORE_API void kyneta_store_free(kyneta_store *store);
 
@@ -208,7 +220,7 @@ KYNETA_STORE_API void kyneta_store_free(kyneta_store *store);
 struct kyneta_store_status {
 	int state;	  /* enum kyneta_store_state */
 	int layout;	  /* of the store, as of hello: 0 not made yet, 1, 2 */
-	size_t queued;	  /* requests without an answer */
+	size_t queued;	  /* calls whose callback was not called yet */
 	size_t queued_bytes;
 	uint64_t connects;   /* successful hellos */
 	uint64_t resent;     /* requests sent again after a lost connection */
@@ -220,7 +232,7 @@ KYNETA_STORE_API void kyneta_store_get_status(const kyneta_store *store, struct 
 
 /* ---- blocking calls ----
  *
- * @id/@id_size: the document. @error may be NULL. A document whose write failed for a reason outside itself (4xx, 5xx) is
+ * @id/@id_size: the document. @error may be NULL. A document whose write failed for a reason outside itself (a code from 400 on) is
  * resumed by the next blocking write by itself: nothing else of this thread is in flight.
  */
 
@@ -275,7 +287,10 @@ typedef bool (*kyneta_store_id_fn)(void *context, const char *id, size_t id_size
 KYNETA_STORE_API int kyneta_store_list_doc_ids(kyneta_store *store, const char *prefix, size_t prefix_size,
 					       kyneta_store_id_fn each, void *context, struct kyneta_store_error *error);
 
-/* kyneta_store_sync(…) - when it returns 0, everything acknowledged on this handle is on the disk. */
+/*
+ * kyneta_store_sync(…) - when it returns 0, everything acknowledged on this handle is on the disk. KYNETA_STORE_EIO_ERROR, once,
+ * if writes that were acknowledged as committed, not as synced, were lost with the power.
+ */
 KYNETA_STORE_API int kyneta_store_sync(kyneta_store *store, struct kyneta_store_error *error);
 
 /* kyneta_store_ping(…) - a round trip to the daemon. */
@@ -287,16 +302,20 @@ typedef bool (*kyneta_store_stat_fn)(void *context, const char *name, size_t nam
 KYNETA_STORE_API int kyneta_store_stats(kyneta_store *store, kyneta_store_stat_fn each, void *context,
 					struct kyneta_store_error *error);
 
-/* kyneta_store_flush(…) - wait until everything queued is answered. */
+/*
+ * kyneta_store_flush(…) - wait until everything queued is answered, but for paused streams. 0, however the answers were; or
+ * why the handle ended.
+ */
 KYNETA_STORE_API int kyneta_store_flush(kyneta_store *store, struct kyneta_store_error *error);
 
 /* ---- the non-blocking core ---- */
 
 /*
- * kyneta_store_fd(store) - a descriptor to wait for: readable whenever kyneta_store_process() has something to do. It is the
- * same one for the life of the handle, over reconnects too. Do not read from it.
+ * kyneta_store_fd(store) - a descriptor to wait for: readable whenever something came from the daemon, or a full socket takes
+ * more. It is the same one for the life of the handle, over reconnects too. Do not read from it.
  * kyneta_store_events(store) - poll(2) events to wait for on it (POLLIN always).
- * kyneta_store_timeout(store) - milliseconds until process must be called anyway; -1: not needed; 0: at once.
+ * kyneta_store_timeout(store) - milliseconds until process must be called anyway (to connect, for a deadline, or because calls are
+ * queued); -1: not needed; 0: at once. Ask again after every process, and after queueing without kyneta_store_push().
  * kyneta_store_process(store) - do what can be done without waiting: connect, send, receive, call callbacks. Returns 0, or the
  * code that ended the handle (state KYNETA_STORE_CLOSED).
  */
@@ -319,9 +338,15 @@ struct kyneta_store_answer {
 typedef void (*kyneta_store_done_fn)(void *context, const struct kyneta_store_answer *answer);
 
 /*
- * kyneta_store_send_…() - queue a request. Return 0 and @done will be called exactly once, from kyneta_store_process() (or
- * any blocking call on the handle, or kyneta_store_free); or an error, and it never will. They copy their arguments,
- * send nothing by themselves before kyneta_store_process() or kyneta_store_push(), and may be called from callbacks.
+ * kyneta_store_send_…() - queue a request. Return 0 and @done (NULL: nobody asks) will be called exactly once, from
+ * kyneta_store_process() (or any blocking call on the handle, or kyneta_store_free); or an error, and it never will: KYNETA_STORE_EMISUSE,
+ * KYNETA_STORE_EFULL, KYNETA_STORE_EMEMORY, KYNETA_STORE_EFRAME_TOO_LARGE, KYNETA_STORE_ECLOSED after close, or why the handle
+ * ended. They copy their arguments, send nothing by themselves before kyneta_store_process() or kyneta_store_push(), and may
+ * be called from callbacks.
+ *
+ * A deadline that passes calls @done with KYNETA_STORE_EDEADLINE. A write of which nothing was sent will never be sent (not applied). Of
+ * one that was sent at least in part nobody knows (unknown): it may still be applied, but is not sent again. In both cases
+ * later writes to the document fail until resume, as behind any failed write.
  */
 KYNETA_STORE_API int kyneta_store_send_append(kyneta_store *store, const char *id, size_t id_size,
 					      const struct kyneta_store_record *records, size_t count,
@@ -335,9 +360,12 @@ KYNETA_STORE_API int kyneta_store_send_current_meta(kyneta_store *store, const c
 						    kyneta_store_done_fn done, void *context);
 KYNETA_STORE_API int kyneta_store_send_sync(kyneta_store *store, kyneta_store_done_fn done, void *context);
 KYNETA_STORE_API int kyneta_store_send_ping(kyneta_store *store, kyneta_store_done_fn done, void *context);
-/* Writes to documents with a failed write (4xx, 5xx) are taken again: all writes queued after this. */
+/* Writes to documents with a failed write (a code from 400 on) are taken again: all writes queued after this. */
 KYNETA_STORE_API int kyneta_store_send_resume(kyneta_store *store, kyneta_store_done_fn done, void *context);
-/* Ends the session when everything queued before is answered; the handle is closed then. */
+/*
+ * Ends the session when everything queued before is answered, streams included; the handle is closed then. Nothing can be queued
+ * after it but close again.
+ */
 KYNETA_STORE_API int kyneta_store_send_close(kyneta_store *store, kyneta_store_done_fn done, void *context);
 
 /*
@@ -355,8 +383,9 @@ KYNETA_STORE_API int kyneta_store_send_list_doc_ids(kyneta_store *store, const c
 						    kyneta_store_id_fn each, kyneta_store_done_fn done, void *context,
 						    kyneta_store_stream **stream);
 /*
- * kyneta_store_stream_pause(stream) - call @each no more after the current record; at most one page is held meanwhile and nothing
- * is asked for beyond it. The daemon holds nothing for a paused stream. kyneta_store_stream_continue(stream) goes on.
+ * kyneta_store_stream_pause(stream) - call @each no more after the current record. What is left of the current page is held
+ * meanwhile, and the next one if it was on its way; nothing is asked for beyond it, so no deadline runs, and the
+ * daemon holds nothing. kyneta_store_stream_continue(stream) goes on, with the next kyneta_store_process(). Both may be called from callbacks.
  */
 KYNETA_STORE_API void kyneta_store_stream_pause(kyneta_store_stream *stream);
 KYNETA_STORE_API void kyneta_store_stream_continue(kyneta_store_stream *stream);
