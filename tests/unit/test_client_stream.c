@@ -425,7 +425,7 @@ Test(client_stream, large_document)
 	load(store, &consumer);
 	while (consumer.outcome.calls == 0) {
 		cr_assert(fake_next(&fake, &request));
-		snprintf(cursor, sizeof(cursor), page == 0 ? "" : "c%d", page);
+		snprintf(cursor, sizeof(cursor), "%s%.0d", page == 0 ? "" : "c", page);
 		cr_assert(span_equal(request.cursor, span_of_string(cursor)));
 		fake_expect_nothing(&fake);
 		{
