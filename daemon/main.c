@@ -151,12 +151,12 @@ static int start(struct daemon *daemon)
 		code = open_database(daemon);
 	if (code != 0)
 		return code;
+	/* Signals go to the loop thread alone; one that comes from the moment we listen waits until the loop can take it. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
 	if (listener_open(daemon->config.socket, (unsigned)daemon->config.socket_mode, &daemon->listen_fd, message,
 			  sizeof(message)) != 0)
 		return fail(message);
-	/* Signals go to the loop thread alone. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
 	if (server_init(&daemon->server, &daemon->config, daemon->listen_fd) != 0)
 		code = EXIT_CODE_START;
 	else

@@ -261,7 +261,12 @@ int server_init(struct server *server, const struct config *config, int listen_f
 	for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++)
 		handles[i]->data = server;
 	status = uv_pipe_open(&server->listener, listen_fd);
-	return status == 0 ? 0 : init_failed(status, "cannot listen");
+	if (status != 0)
+		return init_failed(status, "cannot listen");
+	/* The loop does not run yet, but from here on a signal is kept for it. */
+	uv_signal_start(&server->sigterm, on_signal, SIGTERM);
+	uv_signal_start(&server->sigint, on_signal, SIGINT);
+	return 0;
 }
 
 int server_run(struct server *server)
@@ -271,8 +276,6 @@ int server_run(struct server *server)
 	uv_check_start(&server->turn, on_check);
 	uv_prepare_start(&server->before, on_prepare);
 	uv_timer_start(&server->tick, on_tick, TICK_MS, TICK_MS);
-	uv_signal_start(&server->sigterm, on_signal, SIGTERM);
-	uv_signal_start(&server->sigint, on_signal, SIGINT);
 	status = uv_listen((uv_stream_t *)&server->listener, LISTENER_BACKLOG, on_connection);
 	if (status != 0) {
 		init_failed(status, "cannot listen");

@@ -252,6 +252,28 @@ def check(what):
         shutil.rmtree(directory, ignore_errors=True)
 
 
+# ---- and when it has only just started --------------------------------------------------------------------------------
+
+
+def connects(path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(path) == 0
+
+
+@test("told to stop the moment that it listens, it ends in order")
+def _():
+    for _attempt in range(30):
+        with tempfile.TemporaryDirectory(prefix="kyneta-") as directory:
+            path = os.path.join(directory, "socket")
+            with subprocess.Popen([PROGRAM, "--socket", path, "--database", os.path.join(directory, "database")],
+                                  stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as daemon:
+                while not connects(path):
+                    expect_equal(daemon.poll(), None)
+                daemon.terminate()
+                expect_equal(daemon.wait(WAIT_SECONDS), 0)
+                expect_equal(os.path.exists(path), False, "the socket")
+
+
 for what in WAYS:
     test("does not start: " + what)(lambda what=what: check(what))
 
