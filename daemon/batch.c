@@ -95,8 +95,11 @@ static void run_hello(struct batch *batch, struct job *job)
 	if (code != 0) {
 		fail_from(job, &failure);
 		job->outcome = OUTCOME_NONE;
+		session_close(&batch->sessions, job->session);
+		job->session = NULL;
 		return;
 	}
+	job->store->sessions++;
 	job->through = session_through(job->session);
 }
 
@@ -134,7 +137,8 @@ static int run_write(struct batch *batch, struct job *job, struct attempt *attem
 	job->duplicate = false;
 	if (!job->preset && !job->set_aside)
 		job_fail(job, 0, OUTCOME_NONE, NULL);
-	/* First of all what became of it before: nothing that has changed since may deny a write that was carried out. */
+	/* First of all what became of it before: nothing that has changed since may deny a write that was carried out.
+	 */
 	if (session_recall(job->session, job)) {
 		if (job->duplicate)
 			attempt->want_sync |= wants_sync(batch, job);
@@ -416,8 +420,10 @@ static void finish_jobs(struct batch *batch, struct job_list *jobs)
 
 	for (struct job *job = jobs->head; job != NULL; job = job->next) {
 		count(job);
-		if (job->kind == JOB_LEAVE)
+		if (job->kind == JOB_LEAVE) {
 			session_close(&batch->sessions, job->session);
+			job->store->sessions--;
+		}
 	}
 	stats_add(batch_requests, jobs->count);
 	stats_set(wal_bytes, bytes);

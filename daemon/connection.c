@@ -165,6 +165,7 @@ static void leave_store(struct connection *connection)
 	}
 	leave->kind = JOB_LEAVE;
 	leave->session = connection->session;
+	leave->store = connection->store;
 	connection->session = NULL;
 	job_list_push(&server->to_writer, leave);
 }

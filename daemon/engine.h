@@ -101,6 +101,11 @@ struct engine_class {
 	 * Idempotent. Called before the first hello on a store is answered.
 	 */
 	int (*take)(struct engine *engine, struct failure *failure);
+	/*
+	 * Nobody uses these tables of a store that was never made (LAYOUT_NONE) any more: they are freed. Other tables
+	 * are kept until the engine is closed.
+	 */
+	void (*forget)(struct engine *engine, const struct engine_tables *tables);
 
 	/*
 	 * Begins a transaction whose commit will be synced or not. *foreign: another program changed the file since the

@@ -25,6 +25,7 @@ struct store {
 	/* writer thread */
 	struct table_names names; /* as first asked for, in */
 	uint8_t *names_memory;
+	unsigned sessions;		     /* open on it */
 	const struct engine_tables *created; /* made by this batch, not committed yet */
 	bool stale;			     /* another program wrote: look again before using it */
 	struct failure refused;		     /* code 0: fine */
@@ -48,9 +49,9 @@ struct stores {
 	uint64_t generation, generation_pending; /* the counter; _pending: with this batch */
 	uint64_t floor, floor_pending;
 	/*
-	 * After a power loss `committed` writes may be gone, and with them numbers that were given out. So the first transaction writes down
-	 * under which boot of the machine it happens, a clean end removes that, and a start that finds another boot's
-	 * jumps over every number that can have been lost.
+	 * After a power loss `committed` writes may be gone, and with them numbers that were given out. So the first
+	 * transaction writes down under which boot of the machine it happens, a clean end removes that, and a start
+	 * that finds another boot's jumps over every number that can have been lost.
 	 */
 	char boot[64];
 	bool boot_written;
@@ -67,6 +68,8 @@ void stores_end(struct stores *stores);
 void stores_free(struct stores *stores);
 
 /*
+ * A store that was never made and that nobody has open goes when room is needed for another.
+ *
  * stores_find(stores, hello, store, failure) - the store a hello names: looked for, accepted and taken in use;
  * remembered. Outside a transaction. Fails with INCOMPATIBLE_FORMAT, BAD_ARGUMENT (the records table is in another
  * store), BUSY (too many stores), or what the engine says.
@@ -121,7 +124,7 @@ void own_key_session(struct buffer *key, const char *store_key, const uint8_t se
 void own_key_claim(struct buffer *key, const char *store_key);
 #define OWN_KEY_COUNTER	   SPAN_LITERAL("c")
 #define OWN_KEY_FLOOR	   SPAN_LITERAL("f")
-#define OWN_KEY_BOOT       SPAN_LITERAL("b")
+#define OWN_KEY_BOOT	   SPAN_LITERAL("b")
 #define OWN_PREFIX_SESSION SPAN_LITERAL("s")
 
 /* Numbers in own rows: eight bytes, big-endian. own_number(value): 0 for anything else. */

@@ -152,6 +152,36 @@ static struct store *store_new(struct stores *stores, const struct table_names *
 	return store;
 }
 
+/* Was it never made, and has nobody it open? (A claim on it that waits for its holder does not count.) */
+static bool is_droppable(const struct store *store)
+{
+	return store->sessions == 0 && atomic_load(&store->tables)->layout == LAYOUT_NONE;
+}
+
+static void drop_store(struct stores *stores, struct store **at)
+{
+	struct store *store = *at;
+
+	document_forget_all(&stores->documents); /* some may be this store's, by its address */
+	stores->engine->class->forget(stores->engine, atomic_load(&store->tables));
+	*at = store->next;
+	free(store->names_memory);
+	free(store);
+	stores->count--;
+}
+
+/* Makes room: hellos alone must not use the places up. */
+static bool drop_unmade(struct stores *stores)
+{
+	for (struct store **at = &stores->head; *at != NULL; at = &(*at)->next) {
+		if (!is_droppable(*at))
+			continue;
+		drop_store(stores, at);
+		return true;
+	}
+	return false;
+}
+
 /*
  * The store whose records table is @tables's. One table belongs to one store: found under other names for its metadata,
  * it would be two caches over the same rows.
@@ -159,25 +189,31 @@ static struct store *store_new(struct stores *stores, const struct table_names *
 static int store_of_tables(struct stores *stores, const struct table_names *names, const struct engine_tables *tables,
 			   struct store **store, struct failure *failure)
 {
-	for (struct store *each = stores->head; each != NULL; each = each->next) {
-		const struct engine_tables *known = atomic_load(&each->tables);
+	struct store **at = &stores->head;
 
-		if (strcmp(known->key, tables->key) != 0)
-			continue;
-		if (!names_equal(&each->names, names) &&
-		    (known->layout == LAYOUT_NONE || tables->layout != known->layout))
-			return failure_set(failure, ERROR_BAD_ARGUMENT,
-					   "the table %s belongs to a store with other names for its metadata",
-					   known->description);
-		*store = each;
-		atomic_store(&each->tables, tables);
-		each->refused.code = 0;
-		each->stale = false;
+	while (*at != NULL && strcmp(atomic_load(&(*at)->tables)->key, tables->key) != 0)
+		at = &(*at)->next;
+	if (*at != NULL && !names_equal(&(*at)->names, names)) {
+		const struct engine_tables *known = atomic_load(&(*at)->tables);
+
+		if (is_droppable(*at)) {
+			drop_store(stores, at);
+			at = NULL;
+		} else if (known->layout == LAYOUT_NONE || tables->layout != known->layout) {
+			failure_set(failure, ERROR_BAD_ARGUMENT,
+				    "the table %s belongs to a store with other names for its metadata",
+				    known->description);
+			stores->engine->class->forget(stores->engine, tables);
+			return ERROR_BAD_ARGUMENT;
+		}
+	}
+	if (at != NULL && *at != NULL) {
+		*store = *at;
+		atomic_store(&(*store)->tables, tables);
+		(*store)->refused.code = 0;
+		(*store)->stale = false;
 		return 0;
 	}
-	if (stores->count >= stores->max_count)
-		return failure_set(failure, ERROR_BUSY, "%u stores are in use, which is the limit (max-stores)",
-				   stores->count);
 	*store = store_new(stores, names);
 	if (*store == NULL)
 		return no_memory(failure);
@@ -206,6 +242,9 @@ int stores_find(struct stores *stores, const struct hello *hello, struct store *
 		return 0;
 	if (*store != NULL && names.layout != 0)
 		(*store)->names.layout = names.layout; /* not made yet: the latest wish counts */
+	if (*store == NULL && stores->count >= stores->max_count && !drop_unmade(stores))
+		return failure_set(failure, ERROR_BUSY, "%u stores are in use, which is the limit (max-stores)",
+				   stores->count);
 	code = engine->class->find(engine, &names, &tables, failure);
 	if (code == 0)
 		code = store_of_tables(stores, &names, tables, store, failure);
@@ -271,7 +310,8 @@ int stores_finish(struct stores *stores, struct failure *failure)
 	int code = 0;
 
 	if (!stores->boot_written)
-		code = stores->engine->class->put_own(stores->engine, OWN_KEY_BOOT, span_of_string(stores->boot), failure);
+		code =
+		    stores->engine->class->put_own(stores->engine, OWN_KEY_BOOT, span_of_string(stores->boot), failure);
 	if (code == 0 && stores->generation_pending != stores->generation)
 		code = write_number(stores, OWN_KEY_COUNTER, stores->generation_pending, failure);
 	if (code == 0 && stores->floor_pending != stores->floor)

@@ -397,15 +397,63 @@ static void names_free(struct sqlite_names *names)
 	free(names->store);
 }
 
-void sqlite_tables_free(struct sqlite_tables *tables)
+/* Everything but its number. */
+static void tables_clear(struct sqlite_tables *tables)
 {
-	if (tables == NULL)
-		return;
+	unsigned number = tables->number;
+
 	names_free(&tables->asked);
 	names_free(&tables->found);
 	free(tables->base.key);
 	free(tables->base.description);
+	*tables = (struct sqlite_tables){.number = number};
+}
+
+void sqlite_tables_free(struct sqlite_tables *tables)
+{
+	if (tables == NULL)
+		return;
+	tables_clear(tables);
 	free(tables);
+}
+
+void sqlite_forget(struct engine *base, const struct engine_tables *tables)
+{
+	struct sqlite_engine *engine = (struct sqlite_engine *)base;
+
+	for (struct sqlite_tables **at = &engine->tables; *at != NULL; at = &(*at)->next) {
+		struct sqlite_tables *each = *at;
+
+		if (&each->base != tables || tables->layout != LAYOUT_NONE)
+			continue;
+		/* No statement was ever prepared for it, on any connection: its number can be another's. */
+		*at = each->next;
+		tables_clear(each);
+		each->next = engine->forgotten;
+		engine->forgotten = each;
+		return;
+	}
+}
+
+/* An object with a number that no other has: a forgotten one, or a new one. NULL: no memory. */
+static struct sqlite_tables *tables_new(struct sqlite_engine *engine)
+{
+	struct sqlite_writer_statements *statements;
+	struct sqlite_tables *tables = engine->forgotten;
+
+	if (tables != NULL) {
+		engine->forgotten = tables->next;
+		return tables;
+	}
+	statements = reallocarray(engine->statements, engine->tables_count + 1, sizeof(*statements));
+	if (statements == NULL)
+		return NULL;
+	engine->statements = statements;
+	statements[engine->tables_count] = (struct sqlite_writer_statements){{NULL}};
+	tables = calloc(1, sizeof(*tables));
+	if (tables != NULL)
+		tables->number = engine->tables_count++;
+	return tables;
 }
 
 static bool names_equal_or_none(const char *a, const char *b)
@@ -451,19 +499,13 @@ static int tables_of(struct sqlite_engine *engine, const struct sqlite_names *as
 		     enum layout layout, enum layout forced, const struct engine_tables **out, struct failure *failure)
 {
 	struct sqlite_tables *tables = known_tables(engine, asked, asked_layout, layout, forced);
-	struct sqlite_writer_statements *statements;
 	bool failed = false;
 
 	if (tables != NULL) {
 		*out = &tables->base;
 		return 0;
 	}
-	statements = reallocarray(engine->statements, engine->tables_count + 1, sizeof(*statements));
-	if (statements == NULL)
-		return failure_set(failure, ERROR_IO_ERROR, "out of memory");
-	engine->statements = statements;
-	statements[engine->tables_count] = (struct sqlite_writer_statements){{NULL}};
-	tables = calloc(1, sizeof(*tables));
+	tables = tables_new(engine);
 	if (tables == NULL)
 		return failure_set(failure, ERROR_IO_ERROR, "out of memory");
 	tables->base.layout = layout;
@@ -481,10 +523,11 @@ static int tables_of(struct sqlite_engine *engine, const struct sqlite_names *as
 			tables->found.store = copy(asked->store != NULL ? asked->store : DEFAULT_STORE, &failed);
 	}
 	if (failed) {
-		sqlite_tables_free(tables);
+		tables_clear(tables);
+		tables->next = engine->forgotten;
+		engine->forgotten = tables;
 		return failure_set(failure, ERROR_IO_ERROR, "out of memory");
 	}
-	tables->number = engine->tables_count++;
 	tables->next = engine->tables;
 	engine->tables = tables;
 	*out = &tables->base;

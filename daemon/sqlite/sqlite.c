@@ -231,14 +231,20 @@ static int look(struct sqlite_engine *engine, struct failure *failure)
 	return code;
 }
 
+static void free_tables(struct sqlite_tables *tables)
+{
+	while (tables != NULL) {
+		struct sqlite_tables *next = tables->next;
+
+		sqlite_tables_free(tables);
+		tables = next;
+	}
+}
+
 static void free_engine(struct sqlite_engine *engine)
 {
-	while (engine->tables != NULL) {
-		struct sqlite_tables *tables = engine->tables;
-
-		engine->tables = tables->next;
-		sqlite_tables_free(tables);
-	}
+	free_tables(engine->tables);
+	free_tables(engine->forgotten);
 	free(engine->statements);
 	free(engine->waiting_text);
 	free(engine->path);
@@ -404,6 +410,7 @@ const struct engine_class engine_sqlite = {
     .close = sqlite_close,
     .find = sqlite_find,
     .take = sqlite_take,
+    .forget = sqlite_forget,
     .begin = sqlite_begin,
     .commit = sqlite_commit,
     .rollback = sqlite_rollback,

@@ -94,6 +94,7 @@ struct sqlite_engine {
 	sqlite3_stmt *begin_statement, *commit_statement, *rollback_statement, *version_statement;
 	sqlite3_stmt *own[OWN_STATEMENTS];
 	struct sqlite_tables *tables;
+	struct sqlite_tables *forgotten; /* their numbers are free */
 	unsigned tables_count;
 	struct sqlite_writer_statements *statements; /* tables_count of them, by number */
 	atomic_bool own_table; /* the daemon's own table may be there: readers need not ask while it is not */
@@ -219,6 +220,7 @@ int sqlite_detect_mixed_records(const struct sqlite_facts *facts, enum layout la
 
 int sqlite_find(struct engine *engine, const struct table_names *names, const struct engine_tables **tables,
 		struct failure *failure);
+void sqlite_forget(struct engine *engine, const struct engine_tables *tables);
 int sqlite_create(struct engine *engine, const struct engine_tables *tables, enum layout layout,
 		  const struct engine_tables **created, struct failure *failure);
 /* sqlite_own_table_found(engine, found, failure) - is the daemon's own table there? ERROR_INCOMPATIBLE_FORMAT if the
