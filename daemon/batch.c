@@ -103,6 +103,14 @@ static void run_hello(struct batch *batch, struct job *job)
 	job->through = session_through(job->session);
 }
 
+/* Everything of that connection was answered before, in earlier batches. */
+static void run_leave(struct batch *batch, struct job *job)
+{
+	session_close(&batch->sessions, job->session);
+	job->session = NULL;
+	job->store->sessions--;
+}
+
 /* ---- inside the transaction ---- */
 
 static int run_claim(struct batch *batch, struct job *job, struct failure *failure)
@@ -418,13 +426,8 @@ static void finish_jobs(struct batch *batch, struct job_list *jobs)
 {
 	uint64_t bytes = batch->engine->class->log_bytes(batch->engine);
 
-	for (struct job *job = jobs->head; job != NULL; job = job->next) {
+	for (struct job *job = jobs->head; job != NULL; job = job->next)
 		count(job);
-		if (job->kind == JOB_LEAVE) {
-			session_close(&batch->sessions, job->session);
-			job->store->sessions--;
-		}
-	}
 	stats_add(batch_requests, jobs->count);
 	stats_set(wal_bytes, bytes);
 	stats_max(wal_peak_bytes, bytes);
@@ -439,6 +442,8 @@ bool batch_run(struct batch *batch, struct job_list *jobs)
 		job->preset = job->code != 0;
 		if (job->kind == JOB_HELLO)
 			run_hello(batch, job);
+		else if (job->kind == JOB_LEAVE)
+			run_leave(batch, job);
 		if (is_operation(job, OPERATION_SYNC))
 			attempt.want_sync = true;
 	}

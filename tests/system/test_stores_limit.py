@@ -41,7 +41,8 @@ def _():
         held = [Connection(daemon.socket) for _ in range(5)]
         codes = [connection.hello(store=names(number))[1] for number, connection in enumerate(held)]
         expect_equal(codes, [0, 0, 0, 0, BUSY], "codes of five hellos")
-        held[0].request(2, 7)  # close, answered when the place is free
+        held[0].request(2, 7)  # close; its place is free when the daemon has closed
+        expect_equal(held[0].receive(), None, "end of the connection")
         with Connection(daemon.socket) as connection:
             expect_equal(connection.hello(store=names(9))[1], 0, "hello after one has left")
         for connection in held:
