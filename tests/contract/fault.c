@@ -94,6 +94,24 @@ PUBLIC ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset)
 	return real(fd, data, size, offset);
 }
 
+PUBLIC ssize_t pread64(int fd, void *data, size_t size, off64_t offset)
+{
+	ssize_t (*real)(int, void *, size_t, off64_t);
+	int error = control == NULL ? 0 : atomic_load(&control->read_error);
+
+	if (error != 0) {
+		errno = error;
+		return -1;
+	}
+	REAL("pread64", real);
+	return real(fd, data, size, offset);
+}
+
+PUBLIC ssize_t pread(int fd, void *data, size_t size, off_t offset)
+{
+	return pread64(fd, data, size, offset);
+}
+
 PUBLIC ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
 {
 	return pwrite64(fd, data, size, offset);
