@@ -1,18 +1,11 @@
 #include "plain.h"
 
 #include <sqlite3.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
-static double now(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
+#include "tests/bench/clock.h"
 
 static int append(sqlite3_stmt *statement, sqlite3_int64 seq, const void *data, size_t size)
 {
@@ -28,13 +21,13 @@ static int append(sqlite3_stmt *statement, sqlite3_int64 seq, const void *data, 
 	return result == SQLITE_DONE ? 0 : -1;
 }
 
-int plain_run(const char *database, const struct load_options *options, struct load_result *result)
+int plain_run(const char *database, size_t bytes, double seconds, double *rate)
 {
-	char *data = calloc(1, options->entry_bytes + 1);
+	char *data = calloc(1, bytes + 1);
 	sqlite3_stmt *statement = NULL;
 	sqlite3 *db = NULL;
+	uint64_t start, took, count = 0;
 	int failed = 0;
-	double start;
 
 	if (data == NULL || sqlite3_open(database, &db) != SQLITE_OK ||
 	    sqlite3_exec(db,
@@ -49,12 +42,12 @@ int plain_run(const char *database, const struct load_options *options, struct l
 		failed = -1;
 		goto out;
 	}
-	start = now();
-	result->requests = 0;
+	start = clock_ns();
 	do {
-		failed = append(statement, (sqlite3_int64)result->requests++, data, options->entry_bytes);
-		result->seconds = now() - start;
-	} while (failed == 0 && result->seconds < options->seconds);
+		failed = append(statement, (sqlite3_int64)count++, data, bytes);
+		took = clock_ns() - start;
+	} while (failed == 0 && clock_seconds(took) < seconds);
+	*rate = (double)count / clock_seconds(took);
 out:
 	sqlite3_finalize(statement);
 	sqlite3_close(db);
