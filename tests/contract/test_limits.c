@@ -41,6 +41,8 @@ static void must_answer_all(struct wire *wire, uint64_t last)
 
 Test(limits, in_flight_limit_holds_back_and_drops_nothing)
 {
+	struct record record = wire_meta(META);
+	struct buffer out = BUFFER_EMPTY;
 	struct hello hello = hello_plain();
 	kyneta_store *store;
 	struct wire wire;
@@ -51,8 +53,14 @@ Test(limits, in_flight_limit_holds_back_and_drops_nothing)
 	OK(APPEND(store, S("warm"), meta(META)));
 	cr_assert_eq(wire_hello(&wire, &stored, &hello).in_flight_limit, 4);
 	stored_hold_syncs(&stored);
-	for (uint64_t id = 2; id <= 500; id++)
-		wire_append(&wire, id, S("doc"), wire_meta(META));
+	/* In one piece: many small ones would fill the socket before they are read. */
+	for (uint64_t id = 2; id <= 500; id++) {
+		struct request request = request_of(id, OPERATION_APPEND, S("doc"));
+
+		wire_encode(&wire, &out, &request, &record, 1);
+	}
+	wire_bytes(&wire, out.data, out.size);
+	buffer_free(&out);
 	/* Its four, and the request that asks. */
 	await_stat(store, "requests_in_flight", 5);
 	for (int i = 0; i < 20; i++)
