@@ -58,8 +58,8 @@
 	  "checkpoint when the write-ahead log is larger: 4,000 pages, where fewer page writes and short stalls meet") \
 	X(SIZE, cache_bytes, "cache-bytes", 64 * CONFIG_MIB, 65536, 1024 * 1024 * CONFIG_MIB,                          \
 	  "the writer's page cache")                                                                                   \
-	X(SIZE, reader_cache_bytes, "reader-cache-bytes", 16 * CONFIG_MIB, 65536, 1024 * 1024 * CONFIG_MIB,            \
-	  "page cache of each reader; the kernel's cache stands behind it")                                            \
+	X(SIZE, reader_cache_bytes, "reader-cache-bytes", 2 * CONFIG_MIB, 65536, 1024 * 1024 * CONFIG_MIB,             \
+	  "page cache of each reader: thousands of hot documents; the kernel's cache stands behind it")                \
 	X(COUNT, readers, "readers", 2, 1, 64, "reader threads; pages are short, so few are enough")                   \
 	X(SIZE, document_cache_bytes, "document-cache-bytes", 32 * CONFIG_MIB, 65536, 1024 * 1024 * CONFIG_MIB,        \
 	  "identities of hot documents kept by the writer; about 500 bytes each")                                      \

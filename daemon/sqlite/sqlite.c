@@ -20,6 +20,12 @@
 /* A log larger than this takes noticeable time to recover. */
 #define LARGE_LOG_BYTES (64 << 20)
 
+/*
+ * The page cache until the file is taken. Looking for a store reads whole records, however large, just to find the next
+ * document: nothing that should stay in memory.
+ */
+#define LOOK_CACHE_KIB 1024
+
 static pthread_once_t library_once = PTHREAD_ONCE_INIT;
 
 /* Counting allocations takes a global lock for each of them, and nobody asks for the counts. */
@@ -139,8 +145,8 @@ static int connect_database(struct sqlite_engine *engine, struct failure *failur
 {
 	static const char format[] = "PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA secure_delete=OFF; "
 				     "PRAGMA foreign_keys=OFF; PRAGMA trusted_schema=OFF; PRAGMA synchronous=FULL; "
-				     "PRAGMA cache_size=-%llu";
-	char sql[sizeof(format) + 32];
+				     "PRAGMA cache_size=-%u";
+	char sql[sizeof(format) + 16];
 	int result = sqlite3_open_v2(engine->path, &engine->db,
 				     SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
 					 SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE,
@@ -158,7 +164,7 @@ static int connect_database(struct sqlite_engine *engine, struct failure *failur
 	engine->log_found = log_file_bytes(engine) > 0;
 	if (log_file_bytes(engine) > LARGE_LOG_BYTES && engine->options.waiting != NULL)
 		engine->options.waiting(engine->options.context, "reading a large write-ahead log");
-	snprintf(sql, sizeof(sql), format, (unsigned long long)(engine->options.cache_bytes / 1024 + 1));
+	snprintf(sql, sizeof(sql), format, LOOK_CACHE_KIB);
 	engine->synchronous = 2;
 	return sqlite_run(engine, sql, "open", failure);
 }
@@ -354,6 +360,15 @@ static int take_once(struct sqlite_engine *engine, struct failure *failure)
 	return code == 0 ? sqlite_settle(engine, true, failure) : code;
 }
 
+static int use_cache(struct sqlite_engine *engine, struct failure *failure)
+{
+	char sql[64];
+
+	snprintf(sql, sizeof(sql), "PRAGMA cache_size=-%llu",
+		 (unsigned long long)(engine->options.cache_bytes / 1024 + 1));
+	return sqlite_run(engine, sql, "set the page cache", failure);
+}
+
 static int sqlite_take(struct engine *base, struct failure *failure)
 {
 	struct sqlite_engine *engine = sqlite_engine(base);
@@ -373,6 +388,8 @@ static int sqlite_take(struct engine *base, struct failure *failure)
 		sqlite_release_reserve(base);
 		code = take_once(engine, failure);
 	}
+	if (code == 0)
+		code = use_cache(engine, failure);
 	if (code == 0)
 		code = sqlite_data_version(engine, &engine->data_version, failure);
 	if (code != 0)
