@@ -128,22 +128,23 @@ static int load_range(struct store_reading *reading, const struct engine_tables 
 		      struct load_cursor *cursor, struct failure *failure)
 {
 	const struct request *request = &job->request;
-	struct load_cursor now = {0};
 	struct position at;
 	bool found;
 	int code;
 
-	if (request->has_cursor && !cursor_get_load(request->cursor, tables->key, request->document, cursor))
-		return failure_set(failure, ERROR_BAD_ARGUMENT, "this cursor was not made for this document");
-	code = read_document(reading, tables, request->document, &found, &at, failure);
-	if (code != 0)
+	if (!request->has_cursor) {
+		code = read_document(reading, tables, request->document, &found, &at, failure);
+		if (code == 0)
+			*cursor = (struct load_cursor){at.generation, 0, at.next};
 		return code;
-	now = (struct load_cursor){at.generation, 0, at.next};
-	if (!request->has_cursor)
-		*cursor = now;
-	else if (cursor->generation != now.generation)
-		return failure_set(failure, ERROR_CHANGED, "the document was replaced or deleted while it was read");
-	return 0;
+	}
+	if (!cursor_get_load(request->cursor, tables->key, request->document, cursor))
+		return failure_set(failure, ERROR_BAD_ARGUMENT, "this cursor was not made for this document");
+	/* Not the whole position: where records are large, looking for the last one costs more than a page. */
+	code = read_generation(reading, tables, request->document, &at.generation, failure);
+	if (code == 0 && cursor->generation != at.generation)
+		code = failure_set(failure, ERROR_CHANGED, "the document was replaced or deleted while it was read");
+	return code;
 }
 
 static int read_page(struct store_reading *reading, const struct engine_tables *tables, struct job *job,
