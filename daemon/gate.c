@@ -1,5 +1,7 @@
 #include "daemon/gate.h"
 
+#include "daemon/stats.h"
+
 void gate_init(struct gate *gate)
 {
 	*gate = (struct gate){.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
@@ -23,6 +25,7 @@ void gate_enter(struct gate *gate)
 void gate_leave(struct gate *gate)
 {
 	pthread_mutex_lock(&gate->mutex);
+	gate->left++;
 	if (--gate->inside == 0 && gate->closed)
 		pthread_cond_broadcast(&gate->changed);
 	pthread_mutex_unlock(&gate->mutex);
@@ -32,8 +35,10 @@ void gate_close(struct gate *gate)
 {
 	pthread_mutex_lock(&gate->mutex);
 	gate->closed = true;
+	gate->left = 0;
 	while (gate->inside > 0)
 		pthread_cond_wait(&gate->changed, &gate->mutex);
+	stats_max(gate_pages_max, gate->left);
 	pthread_mutex_unlock(&gate->mutex);
 }
 

@@ -16,6 +16,7 @@ struct gate {
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
 	unsigned inside;
+	unsigned left; /* since it was closed */
 	bool closed;
 };
 

@@ -40,6 +40,7 @@
 	X(checkpoint_us, "microseconds spent in checkpoints")                                                          \
 	X(gate_closed_us, "microseconds the readers were kept out for checkpoints")                                    \
 	X(gate_closed_max_us, "the longest of these")                                                                  \
+	X(gate_pages_max, "the most pages that ended while a checkpoint waited for the readers")                       \
 	X(wal_bytes, "size of the write-ahead log after the last commit")                                              \
 	X(wal_peak_bytes, "the largest it has been")                                                                   \
 	X(foreign_changes, "times another program was found to have written to the file")                              \
