@@ -291,6 +291,8 @@ static int run_server_round(struct round *round)
 {
 	const struct measure_options *options = round->options;
 
+	if (options->backend == &backend_kyneta && target_wait(options->address) != 0)
+		return -1;
 	if (options->fill && options->backend->reset(options->address) != 0)
 		return -1;
 	sync();

@@ -73,13 +73,13 @@ static void run_daemon(const struct target *target, const struct target_options 
 	_exit(127);
 }
 
-static int wait_until_ready(const struct target *target)
+int target_wait(const char *socket)
 {
 	struct kyneta_store_options options = KYNETA_STORE_OPTIONS_INIT;
 	struct kyneta_store_error error;
 	kyneta_store *store;
 
-	options.path = target->socket;
+	options.path = socket;
 	options.deadline_ms = START_DEADLINE_MS;
 	options.backoff_base_ms = 5;
 	options.backoff_max_ms = 20;
@@ -179,7 +179,7 @@ int target_start(struct target *target, const struct target_options *options)
 		return fail("cannot start", options->daemon);
 	if (target->daemon == 0)
 		run_daemon(target, options);
-	return wait_until_ready(target);
+	return target_wait(target->socket);
 }
 
 int target_stop(struct target *target)

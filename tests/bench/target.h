@@ -36,6 +36,9 @@ struct target {
  */
 int target_start(struct target *target, const struct target_options *options);
 
+/* target_wait(socket) - until the daemon there answers. 0, or -1 with a line on stderr. */
+int target_wait(const char *socket);
+
 /* target_stop(target) - end the daemon, if it runs; the folder stays. 0, or -1 if the daemon did not end with 0. */
 int target_stop(struct target *target);
 
