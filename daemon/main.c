@@ -29,6 +29,9 @@
 /* Descriptors beside those of connections: the database's, the loop's, standard ones, and some to spare. */
 #define OTHER_DESCRIPTORS 64
 
+/* What log_escape makes of a byte at most. */
+#define ESCAPED_SIZE 4
+
 struct daemon {
 	struct config config;
 	int database_lock, socket_lock, listen_fd;
@@ -39,24 +42,41 @@ struct daemon {
 	struct server server;
 };
 
+/* One line, whatever is in the names that it quotes. */
 static int fail(const char *message)
 {
-	fprintf(stderr, "kyneta-stored: %s\n", message);
+	char line[ESCAPED_SIZE * MESSAGE_SIZE + 1];
+
+	log_escape(message, strlen(message), line, sizeof(line));
+	fprintf(stderr, "kyneta-stored: %s\n", line);
 	return EXIT_CODE_START;
 }
 
-static void raise_descriptor_limit(const struct config *config)
+static rlim_t descriptors_wanted(const struct config *config)
 {
-	rlim_t wanted = (rlim_t)config->max_connections + OTHER_DESCRIPTORS;
-	struct rlimit limit;
+	return (rlim_t)config->max_connections + OTHER_DESCRIPTORS;
+}
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-		return;
-	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < wanted)
-		log_write(
-		    LOG_WARNING, "only %llu descriptors may be open: fewer than max-connections (%llu) and %d more",
-		    (unsigned long long)limit.rlim_cur, (unsigned long long)config->max_connections, OTHER_DESCRIPTORS);
+/* *@descriptors: how many may be open now. Fails if the daemon itself cannot do with them. */
+static int raise_descriptor_limit(const struct config *config, rlim_t *descriptors)
+{
+	rlim_t wanted = descriptors_wanted(config);
+	struct rlimit limit = {wanted, wanted};
+	char message[MESSAGE_SIZE];
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
+		rlim_t before = limit.rlim_cur;
+
+		limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+		if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+			limit.rlim_cur = before;
+	}
+	*descriptors = limit.rlim_cur;
+	if (*descriptors >= OTHER_DESCRIPTORS)
+		return 0;
+	snprintf(message, sizeof(message), "only %llu descriptors may be open, %d are needed without any connection",
+		 (unsigned long long)*descriptors, OTHER_DESCRIPTORS);
+	return fail(message);
 }
 
 static void waiting(void *context, const char *what)
@@ -151,7 +171,8 @@ static int start(struct daemon *daemon)
 		code = open_database(daemon);
 	if (code != 0)
 		return code;
-	/* Signals go to the loop thread alone; one that comes from the moment we listen waits until the loop can take it. */
+	/* Signals go to the loop thread alone; one that comes from the moment we listen waits until the loop can take
+	 * it. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	if (listener_open(daemon->config.socket, (unsigned)daemon->config.socket_mode, &daemon->listen_fd, message,
@@ -187,23 +208,30 @@ int main(int argc, char **argv)
 {
 	static struct daemon daemon;
 	char message[MESSAGE_SIZE];
+	rlim_t descriptors;
 	int code, finished;
 
 	switch (config_read(&daemon.config, argc, argv, message, sizeof(message))) {
 	case CONFIG_DONE:
 		return EXIT_CODE_OK;
 	case CONFIG_WRONG:
-		fprintf(stderr, "kyneta-stored: %s\n", message);
+		fail(message);
 		return EXIT_CODE_USAGE;
 	case CONFIG_RUN:
 		break;
 	}
 	signal(SIGPIPE, SIG_IGN);
 	log_set_level((enum log_level)daemon.config.log_level);
-	raise_descriptor_limit(&daemon.config);
-	code = start(&daemon);
+	code = raise_descriptor_limit(&daemon.config, &descriptors);
+	if (code == 0)
+		code = start(&daemon);
 	if (code != 0)
 		return code;
+	if (descriptors < descriptors_wanted(&daemon.config))
+		log_write(LOG_WARNING,
+			  "only %llu descriptors may be open: fewer than max-connections (%llu) and %d more",
+			  (unsigned long long)descriptors, (unsigned long long)daemon.config.max_connections,
+			  OTHER_DESCRIPTORS);
 	log_write(LOG_NOTICE, "kyneta-stored %s: ready, socket %s, database %s", KYNETA_VERSION, daemon.config.socket,
 		  daemon.config.database);
 	code = server_run(&daemon.server);
