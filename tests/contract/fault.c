@@ -1,6 +1,8 @@
 /* libfault.so: a disk that does what a test wants (fault.h). */
 /* Both names of each function are wanted: the one with 64 is not to stand for the other. */
 #undef _FILE_OFFSET_BITS
+/* Nor are these functions to be defined by the C library's headers already. */
+#undef _FORTIFY_SOURCE
 
 #include "tests/contract/fault.h"
 

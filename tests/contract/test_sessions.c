@@ -556,7 +556,7 @@ Test(sessions, without_a_session_nothing_is_stored_or_promised)
 		wire_append(&wire, 2, S("doc"), wire_meta(META));
 		ANSWER(&wire, 2, 0);
 		cr_assert_not(reply.duplicate);
-		cr_assert_eq(reply.at.next, i);
+		cr_assert_eq(reply.at.next, (uint64_t)i);
 		wire_close(&wire);
 	}
 	stored_stop(&stored);
