@@ -1,11 +1,11 @@
 #include "daemon/config.h"
 
 #include "daemon/log.h"
+#include "daemon/option.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <ini.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -18,117 +18,11 @@
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Room for a value or a range as text. A path given may be longer: it is cut where it is quoted. */
-#define TEXT_SIZE 160
-
-/* inih's buffer for a line; its two bytes for the end of the line and the NUL are in it. */
-#define FILE_LINE_MAX 197
-
-enum option_kind { KIND_TEXT, KIND_SIZE, KIND_COUNT, KIND_SECONDS, KIND_MODE, KIND_DURABILITY, KIND_LEVEL };
-
-/* A row of OPTION_TABLE. */
-struct option_row {
-	enum option_kind kind;
-	const char *name;
-	size_t offset; /* of its field in struct config */
-	const char *initial_text;
-	uint64_t initial, least, most;
-	const char *reason;
-};
-
-/* The default of a path is text, that of everything else a number. */
-#define INITIAL_TEXT(initial)	   .initial_text = (initial)
-#define INITIAL_SIZE(number)	   .initial = (number)
-#define INITIAL_COUNT(number)	   .initial = (number)
-#define INITIAL_SECONDS(number)	   .initial = (number)
-#define INITIAL_MODE(number)	   .initial = (number)
-#define INITIAL_DURABILITY(number) .initial = (number)
-#define INITIAL_LEVEL(number)	   .initial = (number)
-
-static const struct option_row rows[] = {
-#define X(option, field, spelling, start, low, high, why)                                                              \
-	{.kind = KIND_##option,                                                                                        \
-	 .name = (spelling),                                                                                           \
-	 .offset = offsetof(struct config, field),                                                                     \
-	 INITIAL_##option(start),                                                                                      \
-	 .least = (low),                                                                                               \
-	 .most = (high),                                                                                               \
-	 .reason = (why)},
-    OPTION_TABLE(X)
-#undef X
-};
-
-#define ROWS ARRAY_SIZE(rows)
-
-/* Words that stand for numbers. */
-struct choice {
-	const char *name;
-	uint64_t value;
-};
-
-static const struct choice durabilities[] = {{"synced", 1}, {"committed", 0}, {NULL, 0}};
-
-static const struct choice levels[] = {
-#define X(constant, number, name) {#name, number},
-    LOG_LEVEL_LIST(X)
-#undef X
-	{NULL, 0}};
-
 /* Where the one line about what is wrong goes. */
 struct report {
 	char *message;
 	size_t size;
 };
-
-/* ---- values ---- */
-
-static const struct choice *choices_of(const struct option_row *row)
-{
-	if (row->kind == KIND_DURABILITY)
-		return durabilities;
-	return row->kind == KIND_LEVEL ? levels : NULL;
-}
-
-/* Digits and nothing else, then a suffix if @suffixes. */
-static bool parse_number(const char *text, unsigned base, bool suffixes, uint64_t *value)
-{
-	static const char letters[] = "kKmMgG";
-	uint64_t number = 0;
-	const char *at = text, *letter;
-
-	for (; *at >= '0' && (unsigned)(*at - '0') < base; at++)
-		if (__builtin_mul_overflow(number, base, &number) ||
-		    __builtin_add_overflow(number, (uint64_t)(*at - '0'), &number))
-			return false;
-	if (at == text)
-		return false;
-	if (suffixes && *at != '\0' && (letter = strchr(letters, *at)) != NULL) {
-		if (__builtin_mul_overflow(number, UINT64_C(1) << ((letter - letters) / 2 * 10 + 10), &number))
-			return false;
-		at++;
-	}
-	*value = number;
-	return *at == '\0';
-}
-
-/* @text as a value of @row's option; false if it does not take this. */
-static bool parse_value(const struct option_row *row, const char *text, uint64_t *value)
-{
-	const struct choice *choice = choices_of(row);
-
-	if (choice != NULL) {
-		for (; choice->name != NULL; choice++) {
-			if (strcmp(choice->name, text) == 0) {
-				*value = choice->value;
-				return true;
-			}
-		}
-		return false;
-	}
-	if (!parse_number(text, row->kind == KIND_MODE ? 8 : 10, row->kind == KIND_SIZE, value))
-		return false;
-	return *value >= row->least && *value <= row->most;
-}
 
 static void *field_of(struct config *config, const struct option_row *row)
 {
@@ -147,85 +41,12 @@ static void set_text(struct config *config, const struct option_row *row, const 
 
 void config_defaults(struct config *config)
 {
-	for (size_t i = 0; i < ROWS; i++) {
-		if (rows[i].kind == KIND_TEXT)
-			set_text(config, &rows[i], rows[i].initial_text);
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		if (option_rows[i].kind == KIND_TEXT)
+			set_text(config, &option_rows[i], option_rows[i].initial_text);
 		else
-			set_number(config, &rows[i], rows[i].initial);
+			set_number(config, &option_rows[i], option_rows[i].initial);
 	}
-}
-
-/* A number as the option would take it. */
-static void print_value(const struct option_row *row, uint64_t value, char out[TEXT_SIZE])
-{
-	const struct choice *choice = choices_of(row);
-	unsigned shift = 0;
-
-	for (; choice != NULL && choice->name != NULL; choice++) {
-		if (choice->value == value) {
-			snprintf(out, TEXT_SIZE, "%s", choice->name);
-			return;
-		}
-	}
-	if (row->kind == KIND_MODE) {
-		snprintf(out, TEXT_SIZE, "%04" PRIo64, value);
-		return;
-	}
-	while (row->kind == KIND_SIZE && shift < 3 && value != 0 && value % 1024 == 0) {
-		value /= 1024;
-		shift++;
-	}
-	snprintf(out, TEXT_SIZE, "%" PRIu64 "%.*s", value, shift == 0 ? 0 : 1, shift == 0 ? "" : &"KMG"[shift - 1]);
-}
-
-static void print_default(const struct option_row *row, char out[TEXT_SIZE])
-{
-	if (row->kind == KIND_TEXT)
-		snprintf(out, TEXT_SIZE, "%s", row->initial_text);
-	else
-		print_value(row, row->initial, out);
-}
-
-/* The range alone: "4K to 1G", "synced or committed". */
-static void print_range(const struct option_row *row, char out[TEXT_SIZE])
-{
-	const struct choice *choice = choices_of(row);
-	char least[TEXT_SIZE], most[TEXT_SIZE];
-	size_t length = 0;
-
-	if (choice == NULL && row->kind == KIND_TEXT) {
-		snprintf(out, TEXT_SIZE, "a path");
-		return;
-	}
-	if (choice == NULL) {
-		print_value(row, row->least, least);
-		print_value(row, row->most, most);
-		snprintf(out, TEXT_SIZE, "%.60s to %.60s", least, most);
-		return;
-	}
-	for (size_t i = 0; choice[i].name != NULL; i++) {
-		const char *between = i == 0 ? "" : choice[i + 1].name == NULL ? " or " : ", ";
-
-		length += (size_t)snprintf(out + length, TEXT_SIZE - length, "%s%s", between, choice[i].name);
-	}
-}
-
-/* What the option takes, for a sentence: "a size from 4K to 1G". */
-static void print_takes(const struct option_row *row, char out[TEXT_SIZE])
-{
-	static const char *const nouns[] = {
-	    [KIND_TEXT] = "",
-	    [KIND_SIZE] = "a size from ",
-	    [KIND_COUNT] = "a number from ",
-	    [KIND_SECONDS] = "seconds from ",
-	    [KIND_MODE] = "an octal mode from ",
-	    [KIND_DURABILITY] = "",
-	    [KIND_LEVEL] = "",
-	};
-	char range[TEXT_SIZE];
-
-	print_range(row, range);
-	snprintf(out, TEXT_SIZE, "%s%.120s", nouns[row->kind], range);
 }
 
 /* ---- complaints ---- */
@@ -242,67 +63,18 @@ __attribute__((format(printf, 2, 3))) static void complain(const struct report *
 static void complain_of_value(const struct report *report, const char *prefix, const struct option_row *row,
 			      const char *text)
 {
-	char takes[TEXT_SIZE], quoted[TEXT_SIZE];
+	char takes[OPTION_TEXT_SIZE], quoted[OPTION_TEXT_SIZE];
 
-	print_takes(row, takes);
+	option_print_takes(row, takes);
 	log_escape(text, strlen(text), quoted, sizeof(quoted));
 	complain(report, "%s%s takes %s, got \"%s\"", prefix, row->name, takes, quoted);
-}
-
-/* Levenshtein's distance, in one row of its table; names longer than that are far away. */
-static size_t distance(const char *a, const char *b)
-{
-	size_t cost[TEXT_SIZE];
-	size_t length = strlen(b);
-
-	if (length >= TEXT_SIZE)
-		return SIZE_MAX;
-	for (size_t j = 0; j <= length; j++)
-		cost[j] = j;
-	for (size_t i = 1; a[i - 1] != '\0'; i++) {
-		size_t diagonal = cost[0];
-
-		cost[0] = i;
-		for (size_t j = 1; j <= length; j++) {
-			size_t least = diagonal + (a[i - 1] != b[j - 1]);
-
-			diagonal = cost[j];
-			if (cost[j] + 1 < least)
-				least = cost[j] + 1;
-			if (cost[j - 1] + 1 < least)
-				least = cost[j - 1] + 1;
-			cost[j] = least;
-		}
-	}
-	return cost[length];
-}
-
-/* The option that was probably meant: one that begins like this, else one that differs in a third of its letters at
- * most; or NULL. */
-static const struct option_row *nearest(const char *name)
-{
-	const struct option_row *best = NULL;
-	size_t best_distance = SIZE_MAX;
-
-	for (size_t i = 0; i < ROWS; i++) {
-		size_t length = strlen(rows[i].name);
-		size_t away = distance(rows[i].name, name);
-
-		if (name[0] != '\0' && strncmp(rows[i].name, name, strlen(name)) == 0)
-			return &rows[i];
-		if (away < best_distance && away <= length / 3 + 1) {
-			best_distance = away;
-			best = &rows[i];
-		}
-	}
-	return best;
 }
 
 static void complain_of_name(const struct report *report, const char *prefix, const char *what, const char *dashes,
 			     const char *name)
 {
-	const struct option_row *meant = nearest(name);
-	char quoted[TEXT_SIZE];
+	const struct option_row *meant = option_nearest(name);
+	char quoted[OPTION_TEXT_SIZE];
 
 	log_escape(name, strlen(name), quoted, sizeof(quoted));
 	if (meant != NULL)
@@ -322,7 +94,7 @@ static bool set_option(struct config *config, const struct option_row *row, cons
 		set_text(config, row, text);
 		return true;
 	}
-	if (row->kind != KIND_TEXT && parse_value(row, text, &value)) {
+	if (row->kind != KIND_TEXT && option_parse(row, text, &value)) {
 		set_number(config, row, value);
 		return true;
 	}
@@ -340,12 +112,12 @@ struct file {
 	struct report report;
 	unsigned line;
 	unsigned bad_line; /* the first whose complaint is in the report; 0: none */
-	char prefix[TEXT_SIZE];
+	char prefix[OPTION_TEXT_SIZE];
 };
 
 static void set_bad(struct file *file)
 {
-	char path[TEXT_SIZE - 16];
+	char path[OPTION_TEXT_SIZE - 16];
 
 	file->bad_line = file->line;
 	log_escape(file->path, strlen(file->path), path, sizeof(path));
@@ -412,18 +184,18 @@ static int take_key(void *context, const char *section, const char *name, const 
 		return 1;
 	set_bad(file);
 	if (section[0] != '\0' && strcmp(section, PROGRAM) != 0) {
-		char quoted[TEXT_SIZE];
+		char quoted[OPTION_TEXT_SIZE];
 
 		log_escape(section, strlen(section), quoted, sizeof(quoted));
 		complain(&file->report, "%sunknown section [%s]; there is only [" PROGRAM "]", file->prefix, quoted);
 		return 1;
 	}
-	for (size_t i = 0; i < ROWS; i++) {
-		if (strcmp(rows[i].name, name) != 0)
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		if (strcmp(option_rows[i].name, name) != 0)
 			continue;
-		if (rows[i].kind == KIND_TEXT && (value = keep_text(value)) == NULL)
+		if (option_rows[i].kind == KIND_TEXT && (value = keep_text(value)) == NULL)
 			complain(&file->report, "%sout of memory", file->prefix);
-		else if (set_option(file->config, &rows[i], value, file->prefix, &file->report))
+		else if (set_option(file->config, &option_rows[i], value, file->prefix, &file->report))
 			file->bad_line = 0;
 		return 1;
 	}
@@ -467,10 +239,10 @@ static bool read_file(struct config *config, const char *path, const struct repo
 /* ---- the command line ---- */
 
 /* What getopt_long returns for the options that are not in the table; a row's number is counted from ROW_FIRST. */
-enum { OPTION_CONFIG = 256, OPTION_VERSION, OPTION_OPTIONS, ROW_FIRST };
+enum { ARGUMENT_CONFIG = 256, ARGUMENT_VERSION, ARGUMENT_OPTIONS, ROW_FIRST };
 
 struct command_line {
-	const char *given[ROWS]; /* the text for each row; NULL: not given */
+	const char *given[OPTION_COUNT]; /* the text for each row; NULL: not given */
 	const char *file;
 };
 
@@ -480,9 +252,9 @@ static void print_options(FILE *out);
 /* Answers on stdout, or complains that it cannot be written. */
 static enum config_result answer(int option, const struct report *report)
 {
-	if (option == OPTION_VERSION)
+	if (option == ARGUMENT_VERSION)
 		puts(PROGRAM " " KYNETA_VERSION);
-	else if (option == OPTION_OPTIONS)
+	else if (option == ARGUMENT_OPTIONS)
 		print_options(stdout);
 	else
 		print_help(stdout);
@@ -496,14 +268,14 @@ static enum config_result answer(int option, const struct report *report)
 static void complain_of_argument(const struct report *report, int found, char **argv)
 {
 	const char *argument = argv[optind - 1];
-	char takes[TEXT_SIZE], name[TEXT_SIZE];
+	char takes[OPTION_TEXT_SIZE], name[OPTION_TEXT_SIZE];
 
 	if (found == ':' && optopt >= ROW_FIRST) {
-		print_takes(&rows[optopt - ROW_FIRST], takes);
-		complain(report, "--%s takes %s, got nothing", rows[optopt - ROW_FIRST].name, takes);
+		option_print_takes(&option_rows[optopt - ROW_FIRST], takes);
+		complain(report, "--%s takes %s, got nothing", option_rows[optopt - ROW_FIRST].name, takes);
 	} else if (found == ':') {
 		complain(report, "--config takes a file, got nothing");
-	} else if (optopt >= OPTION_CONFIG || (optopt == 'h' && strncmp(argument, "--", 2) == 0)) {
+	} else if (optopt >= ARGUMENT_CONFIG || (optopt == 'h' && strncmp(argument, "--", 2) == 0)) {
 		log_escape(argument, strcspn(argument, "="), name, sizeof(name));
 		complain(report, "%s takes no value", name);
 	} else if (optopt != 0) {
@@ -517,40 +289,40 @@ static void complain_of_argument(const struct report *report, int found, char **
 static enum config_result read_command_line(struct command_line *line, int argc, char **argv,
 					    const struct report *report)
 {
-	struct option options[ROWS + 5] = {
-	    {"config", required_argument, NULL, OPTION_CONFIG},
+	struct option options[OPTION_COUNT + 5] = {
+	    {"config", required_argument, NULL, ARGUMENT_CONFIG},
 	    {"help", no_argument, NULL, 'h'},
-	    {"version", no_argument, NULL, OPTION_VERSION},
-	    {"options", no_argument, NULL, OPTION_OPTIONS},
+	    {"version", no_argument, NULL, ARGUMENT_VERSION},
+	    {"options", no_argument, NULL, ARGUMENT_OPTIONS},
 	};
 	struct config checked;
 	int found;
 
-	for (size_t i = 0; i < ROWS; i++)
-		options[i + 4] = (struct option){rows[i].name, required_argument, NULL, ROW_FIRST + (int)i};
+	for (size_t i = 0; i < OPTION_COUNT; i++)
+		options[i + 4] = (struct option){option_rows[i].name, required_argument, NULL, ROW_FIRST + (int)i};
 	optind = 0; /* glibc's way to begin anew */
 	opterr = 0;
 	while ((found = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		switch (found) {
-		case OPTION_CONFIG:
+		case ARGUMENT_CONFIG:
 			line->file = optarg;
 			break;
 		case 'h':
-		case OPTION_VERSION:
-		case OPTION_OPTIONS:
+		case ARGUMENT_VERSION:
+		case ARGUMENT_OPTIONS:
 			return answer(found, report);
 		case ':':
 		case '?':
 			complain_of_argument(report, found, argv);
 			return CONFIG_WRONG;
 		default:
-			if (!set_option(&checked, &rows[found - ROW_FIRST], optarg, "--", report))
+			if (!set_option(&checked, &option_rows[found - ROW_FIRST], optarg, "--", report))
 				return CONFIG_WRONG;
 			line->given[found - ROW_FIRST] = optarg;
 		}
 	}
 	if (optind < argc) {
-		char quoted[TEXT_SIZE];
+		char quoted[OPTION_TEXT_SIZE];
 
 		log_escape(argv[optind], strlen(argv[optind]), quoted, sizeof(quoted));
 		complain(report, "takes options only, got \"%s\"", quoted);
@@ -561,9 +333,9 @@ static enum config_result read_command_line(struct command_line *line, int argc,
 
 static const struct option_row *row_at(size_t offset)
 {
-	for (size_t i = 0; i < ROWS; i++)
-		if (rows[i].offset == offset)
-			return &rows[i];
+	for (size_t i = 0; i < OPTION_COUNT; i++)
+		if (option_rows[i].offset == offset)
+			return &option_rows[i];
 	abort(); /* a relation names a field of the table */
 }
 
@@ -573,15 +345,15 @@ static bool check_relation(const struct config *config, size_t first, size_t sec
 {
 	const struct option_row *small = row_at(first), *large = row_at(second);
 	uint64_t small_value, large_value;
-	char small_text[TEXT_SIZE], large_text[TEXT_SIZE], margin_text[TEXT_SIZE];
+	char small_text[OPTION_TEXT_SIZE], large_text[OPTION_TEXT_SIZE], margin_text[OPTION_TEXT_SIZE];
 
 	memcpy(&small_value, (const char *)config + first, sizeof(small_value));
 	memcpy(&large_value, (const char *)config + second, sizeof(large_value));
 	if (small_value + margin <= large_value || (margin > 0 && large_value == 0))
 		return true;
-	print_value(small, small_value, small_text);
-	print_value(large, large_value, large_text);
-	print_value(large, margin, margin_text);
+	option_print_value(small, small_value, small_text);
+	option_print_value(large, large_value, large_text);
+	option_print_value(large, margin, margin_text);
 	if (margin == 0)
 		complain(report, "--%s (%s) must be at least --%s (%s)", large->name, large_text, small->name,
 			 small_text);
@@ -602,8 +374,8 @@ enum config_result config_read(struct config *config, int argc, char **argv, cha
 	config_defaults(config);
 	if (line.file != NULL && !read_file(config, line.file, &report))
 		return CONFIG_WRONG;
-	for (size_t i = 0; i < ROWS; i++)
-		if (line.given[i] != NULL && !set_option(config, &rows[i], line.given[i], "--", &report))
+	for (size_t i = 0; i < OPTION_COUNT; i++)
+		if (line.given[i] != NULL && !set_option(config, &option_rows[i], line.given[i], "--", &report))
 			return CONFIG_WRONG;
 #define X(first, second, margin)                                                                                       \
 	if (!check_relation(config, offsetof(struct config, first), offsetof(struct config, second), margin, &report)) \
@@ -652,11 +424,11 @@ static void print_row(FILE *out, const struct option_row *row, size_t width)
 	    [KIND_TEXT] = "PATH", [KIND_SIZE] = "SIZE",	      [KIND_COUNT] = "NUMBER", [KIND_SECONDS] = "SECONDS",
 	    [KIND_MODE] = "MODE", [KIND_DURABILITY] = "WHAT", [KIND_LEVEL] = "LEVEL",
 	};
-	char initial[TEXT_SIZE], range[TEXT_SIZE];
+	char initial[OPTION_TEXT_SIZE], range[OPTION_TEXT_SIZE];
 	int at;
 
-	print_default(row, initial);
-	print_range(row, range);
+	option_print_default(row, initial);
+	option_print_range(row, range);
 	fprintf(out, "  --%s %s\n%*s", row->name, values[row->kind], INDENT, "");
 	print_wrapped(out, row->reason, INDENT, INDENT, width);
 	at = fprintf(out, "%*sdefault %s%s", INDENT, "", initial, row->kind == KIND_TEXT ? "" : ";");
@@ -688,8 +460,8 @@ static void print_help(FILE *out)
 		      "kyneta-storectl talks to it.",
 		      0, 0, width);
 	fputs("\nOptions (sizes are bytes, or take K, M, G for 1024, 1024^2, 1024^3)\n\n", out);
-	for (size_t i = 0; i < ROWS; i++)
-		print_row(out, &rows[i], width);
+	for (size_t i = 0; i < OPTION_COUNT; i++)
+		print_row(out, &option_rows[i], width);
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
 		fprintf(out, "  %s\n%*s", others[i].name, INDENT, "");
 		print_wrapped(out, others[i].meaning, INDENT, INDENT, width);
@@ -710,11 +482,11 @@ static void print_help(FILE *out)
 
 static void print_options(FILE *out)
 {
-	char initial[TEXT_SIZE], range[TEXT_SIZE];
+	char initial[OPTION_TEXT_SIZE], range[OPTION_TEXT_SIZE];
 
-	for (size_t i = 0; i < ROWS; i++) {
-		print_default(&rows[i], initial);
-		print_range(&rows[i], range);
-		fprintf(out, "%s\t%s\t%s\t%s\n", rows[i].name, initial, range, rows[i].reason);
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		option_print_default(&option_rows[i], initial);
+		option_print_range(&option_rows[i], range);
+		fprintf(out, "%s\t%s\t%s\t%s\n", option_rows[i].name, initial, range, option_rows[i].reason);
 	}
 }
