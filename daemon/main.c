@@ -178,8 +178,8 @@ static int start(struct daemon *daemon)
 	if (listener_open(daemon->config.socket, (unsigned)daemon->config.socket_mode, &daemon->listen_fd, message,
 			  sizeof(message)) != 0)
 		return fail(message);
-	if (server_init(&daemon->server, &daemon->config, daemon->listen_fd) != 0)
-		code = EXIT_CODE_START;
+	if (server_init(&daemon->server, &daemon->config, daemon->listen_fd, message, sizeof(message)) != 0)
+		code = fail(message);
 	else
 		code = start_threads(daemon);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

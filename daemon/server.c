@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -227,13 +228,13 @@ static void on_connection(uv_stream_t *listener, int status)
 	connection_accept(server);
 }
 
-static int init_failed(int status, const char *what)
+static int init_failed(int status, const char *what, char *message, unsigned long size)
 {
-	log_write(LOG_CRITICAL, "%s: %s", what, uv_strerror(status));
+	snprintf(message, size, "%s: %s", what, uv_strerror(status));
 	return -1;
 }
 
-int server_init(struct server *server, const struct config *config, int listen_fd)
+int server_init(struct server *server, const struct config *config, int listen_fd, char *message, unsigned long size)
 {
 	uv_handle_t *handles[] = {
 	    (uv_handle_t *)&server->listener, (uv_handle_t *)&server->wake, (uv_handle_t *)&server->turn,
@@ -247,7 +248,7 @@ int server_init(struct server *server, const struct config *config, int listen_f
 	pthread_mutex_init(&server->mutex, NULL);
 	status = uv_loop_init(&server->loop);
 	if (status != 0)
-		return init_failed(status, "cannot make an event loop");
+		return init_failed(status, "cannot make an event loop", message, size);
 	server->started_ms = uv_now(&server->loop);
 	uv_pipe_init(&server->loop, &server->listener, 0);
 	uv_check_init(&server->loop, &server->turn);
@@ -257,12 +258,12 @@ int server_init(struct server *server, const struct config *config, int listen_f
 	uv_signal_init(&server->loop, &server->sigint);
 	status = uv_async_init(&server->loop, &server->wake, on_wake);
 	if (status != 0)
-		return init_failed(status, "cannot make a wake-up");
+		return init_failed(status, "cannot make a wake-up", message, size);
 	for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++)
 		handles[i]->data = server;
 	status = uv_pipe_open(&server->listener, listen_fd);
 	if (status != 0)
-		return init_failed(status, "cannot listen");
+		return init_failed(status, "cannot listen", message, size);
 	/* The loop does not run yet, but from here on a signal is kept for it. */
 	uv_signal_start(&server->sigterm, on_signal, SIGTERM);
 	uv_signal_start(&server->sigint, on_signal, SIGINT);
@@ -278,7 +279,7 @@ int server_run(struct server *server)
 	uv_timer_start(&server->tick, on_tick, TICK_MS, TICK_MS);
 	status = uv_listen((uv_stream_t *)&server->listener, LISTENER_BACKLOG, on_connection);
 	if (status != 0) {
-		init_failed(status, "cannot listen");
+		log_write(LOG_CRITICAL, "cannot listen: %s", uv_strerror(status));
 		return EXIT_CODE_START;
 	}
 	uv_run(&server->loop, UV_RUN_DEFAULT);

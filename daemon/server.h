@@ -58,8 +58,8 @@ struct server {
 	uint8_t scratch[SERVER_SCRATCH_SIZE];
 };
 
-/* server_init(server, config, listen_fd) - everything but the threads. 0 or -1 (logged). */
-int server_init(struct server *server, const struct config *config, int listen_fd);
+/* server_init(server, config, listen_fd, message, size) - everything but the threads. 0, or -1 with @message. */
+int server_init(struct server *server, const struct config *config, int listen_fd, char *message, unsigned long size);
 
 /* server_run(server) - until it was stopped; returns the exit code. */
 int server_run(struct server *server);
