@@ -313,6 +313,7 @@ void stored_use_faults(struct stored *of)
 	char path[HARNESS_PATH_SIZE];
 	int fd;
 
+	cr_assert_eq(access(FAULT_LIBRARY, R_OK), 0, "%s is not there", FAULT_LIBRARY);
 	set_path(path, of, "fault");
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	cr_assert_geq(fd, 0);
