@@ -7,8 +7,11 @@ way and a way without a row are failures. Words in capitals stand for what diffe
 
 import contextlib
 import os
+import random
 import re
+import resource
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -17,7 +20,8 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
 
-from harness import PROGRAM, ROOT, Daemon, expect_equal, main, test  # noqa: E402
+from harness import PROGRAM, ROOT, Daemon, DaemonFailed, expect_equal, main, note, test  # noqa: E402
+from kyneta_store_client import Connection, Store, entry, meta  # noqa: E402
 
 NOBODY = 65534
 WAIT_SECONDS = 120  # a bound, not an expectation
@@ -28,7 +32,7 @@ def rows():
     with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
         section = file.read().split("### When it does not start\n")[1].split("\n#")[0]
     return {what: (said, int(status)) for what, said, status in
-            re.findall(r"^\| ([^|`]+) \| `([^|]*)` \| (\d) \|$", section, re.M)}
+            re.findall(r"^\| ([^|]+) \| `([^|]*)` \| (\d) \|$", section, re.M)}
 
 
 WAYS = {}  # what is wrong -> a context manager that makes it wrong for a Case
@@ -42,6 +46,15 @@ def way(what):
     return remember
 
 
+# Nobody else can trace a traced process: not the search for leaks at its end either.
+TRACED = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+
+
+def strace(injection):
+    """What to put before a command so that something happens to its system calls (strace(1), inject)."""
+    return ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + injection.split(":")[0], "-e", "inject=" + injection]
+
+
 class Case:
     """One attempt to start: its folder, the command line, and what stands for the words of the table."""
 
@@ -53,6 +66,8 @@ class Case:
         self.options = []
         self.names = {}
         self.as_nobody = False
+        self.wrapper = []
+        self.limits = {}
 
     def path(self, name):
         return os.path.join(self.directory, name)
@@ -74,10 +89,19 @@ class Case:
             self.program = shutil.copy(PROGRAM, self.path("kyneta-stored"))
             self.as_nobody = True
 
+    def break_call(self, call, error):
+        """The program finds this system call failing, each time."""
+        self.wrapper = strace("%s:error=%s" % (call, error))
+
     def run(self):
-        command = [self.program, "--socket", self.socket, "--database", self.database] + self.options
+        command = self.wrapper + [self.program, "--socket", self.socket, "--database", self.database] + self.options
         who = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if self.as_nobody else {}
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=WAIT_SECONDS, cwd="/", **who)
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=WAIT_SECONDS, cwd="/",
+                              env={**os.environ, **TRACED} if self.wrapper else None, preexec_fn=self.limit, **who)
+
+    def limit(self):
+        for limit, value in self.limits.items():
+            resource.setrlimit(limit, (value, value))
 
     def expected(self, said):
         names = {"SOCKET": self.socket, "DATABASE": self.database, **self.names}
@@ -111,6 +135,12 @@ def _(case):
     yield
 
 
+@way("a word that is no option")
+def _(case):
+    case.options = ["start"]
+    yield
+
+
 @way("a file of options that is not there")
 def _(case):
     case.names["FILE"] = case.path("ini")
@@ -125,7 +155,19 @@ def _(case):
     yield
 
 
+@way("a line of a file of options that is none")
+def _(case):
+    case.names["FILE"] = case.write("ini", b"readers\n")
+    case.options = ["--config", case.path("ini")]
+    yield
+
+
 # ---- in use -----------------------------------------------------------------------------------------------------------
+
+
+def serves(daemon):
+    with Store(daemon.socket) as store:
+        store.ping()
 
 
 @way("another kyneta-stored has the database")
@@ -134,7 +176,7 @@ def _(case):
         case.database = other.database
         case.names.update(PID=other.pid, OTHER=other.socket)
         yield
-        other.accepts()
+        serves(other)
 
 
 @way("another kyneta-stored has the socket")
@@ -143,7 +185,7 @@ def _(case):
         case.socket = other.socket
         case.names.update(PID=other.pid, OTHER=other.database)
         yield
-        other.accepts()
+        serves(other)
 
 
 @way("another program has the socket")
@@ -204,6 +246,33 @@ def _(case):
     yield
 
 
+@way("no permission to look into a folder on the way")
+def _(case):
+    case.socket = os.path.join(case.folder("free", 0o777), "socket")
+    case.database = os.path.join(case.folder("locked", 0), "database")
+    case.leave_root()
+    yield
+
+
+@way("a file where a folder should be")
+def _(case):
+    case.write("file")
+    case.database = case.path("file/database")
+    yield
+
+
+@way("links that lead in a circle")
+def _(case):
+    os.symlink("database", case.database)
+    yield
+
+
+@way("a file system without locks")
+def _(case):
+    case.break_call("flock", "ENOLCK")
+    yield
+
+
 @way("no permission to write the database")
 def _(case):
     free = case.folder("free", 0o777)
@@ -224,9 +293,73 @@ def _(case):
         expect_equal(file.read(), content)
 
 
+@way("the database is encrypted")
+def _(case):
+    case.write("database", bytes(random.Random(1).randbytes(65536)))
+    yield
+
+
+@way("the database is damaged")
+def _(case):
+    with contextlib.closing(sqlite3.connect(case.database)) as database:
+        database.execute("CREATE TABLE other (a)")
+    with open(case.database, "r+b") as file:
+        file.seek(100)      # behind the header
+        file.write(b"\xff" * 1000)
+    yield
+
+
+@way("the database's text is not UTF-8")
+def _(case):
+    with contextlib.closing(sqlite3.connect(case.database)) as database:
+        database.execute("PRAGMA encoding = 'UTF-16le'")
+        database.execute("CREATE TABLE other (a)")
+    yield
+
+
 @way("the database is a folder")
 def _(case):
     case.folder("database")
+    yield
+
+
+@way("the database is a pipe or a device")
+def _(case):
+    os.mkfifo(case.database)
+    yield
+
+
+@way("the disk is full")
+def _(case):
+    case.break_call("pwrite64", "ENOSPC")
+    yield
+
+
+@way("the disk fails")
+def _(case):
+    case.names["FOLDER"] = case.directory
+    case.break_call("fsync", "EIO")
+    yield
+
+
+# ---- the system -------------------------------------------------------------------------------------------------------
+
+
+@way("too few descriptors (`ulimit -n`)")
+def _(case):
+    case.limits[resource.RLIMIT_NOFILE] = 32
+    yield
+
+
+@way("too many processes and threads (`ulimit -u`)")
+def _(case):
+    case.break_call("clone,clone3", "EAGAIN")
+    yield
+
+
+@way("the kernel has no room for another event loop")
+def _(case):
+    case.break_call("epoll_create1", "EMFILE")
     yield
 
 
@@ -272,6 +405,138 @@ def _():
                 daemon.terminate()
                 expect_equal(daemon.wait(WAIT_SECONDS), 0)
                 expect_equal(os.path.exists(path), False, "the socket")
+
+
+# ---- what is there already ----------------------------------------------------------------------------------------------
+
+META = ('{"replicaType":["plain",1,0],"syncMode":{"writerModel":"serialized","delivery":"delta-capable",'
+        '"durability":"persistent"},"schemaHash":"00"}')
+
+# The system calls by which a start changes something: kills come before each of them.
+CHANGES = "flock", "ftruncate", "pwrite64", "fdatasync", "fsync", "unlink", "bind", "listen", "clone3"
+
+
+@test("a stale socket is replaced, and a live one stays with its daemon")
+def _():
+    with Daemon() as daemon:
+        inode = os.stat(daemon.socket).st_ino
+        case = Case(daemon.directory)
+        case.socket, case.database = daemon.socket, case.path("another")
+        expect_equal(case.run().returncode, 1)
+        expect_equal(os.stat(daemon.socket).st_ino, inode)
+        serves(daemon)
+        daemon.kill()
+        expect_equal(os.path.exists(daemon.socket), True)
+        daemon.start()
+        serves(daemon)
+        daemon.stop()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(daemon.socket)
+            listener.listen()
+        daemon.start()
+        serves(daemon)
+
+
+def start_and_kill(daemon, call, number):
+    """Start it and kill it when it makes this system call for the @number th time. False if it never did."""
+    daemon.wrapper = strace("%s:signal=SIGKILL:when=%d" % (call, number))
+    daemon.environment.update(TRACED)
+    try:
+        daemon.start()
+        with Connection(daemon.socket) as connection:
+            served = connection.hello() is not None
+    except (DaemonFailed, OSError):
+        served = False
+    finally:
+        daemon.wrapper = []
+    if served:
+        with open("/proc/%d/task/%d/children" % (daemon.pid, daemon.pid), encoding="ascii") as file:
+            os.kill(int(file.read()), signal.SIGKILL)
+    expect_equal(daemon.wait(), -signal.SIGKILL)
+    return not served
+
+
+def steps(daemon):
+    """Kill it at every step of its start, from what is there then; yields after each, to look at what is left."""
+    count = 0
+    for call in CHANGES:
+        number = 1
+        while start_and_kill(daemon, call, number):
+            number += 1
+            count += 1
+            yield "%s %d" % (call, number)
+    note("killed at %d steps" % count)
+
+
+def append_one(daemon, number):
+    with Store(daemon.socket) as store:
+        store.append("document", [meta(META)] if number == 0 else [entry(str(number), b"")])
+
+
+def numbers(daemon):
+    with Store(daemon.socket) as store:
+        return [int(record[3]) if record[0] == 1 else 0 for record in store.load_all("document")[0]]
+
+
+@test("killed at any step of its first start, it starts again")
+def _():
+    with tempfile.TemporaryDirectory(prefix="kyneta-") as directory:
+        daemon = Daemon(directory)
+        for step in steps(daemon):
+            daemon.start()
+            append_one(daemon, 0)
+            expect_equal(numbers(daemon), [0], step)
+            daemon.stop()
+            for name in os.listdir(directory):
+                if name != "log":
+                    os.unlink(os.path.join(directory, name))
+
+
+@test("killed at any step of its recovery, it starts again and has everything")
+def _():
+    with Daemon() as daemon:
+        count = 1
+        append_one(daemon, 0)
+        daemon.kill()
+        for step in steps(daemon):
+            daemon.start()
+            expect_equal(numbers(daemon), list(range(count)), step)
+            append_one(daemon, count)
+            count += 1
+            daemon.kill()
+
+
+# ---- and all the rest ---------------------------------------------------------------------------------------------------
+
+
+@test("a path with an end of line in it makes one line all the same")
+def _():
+    with tempfile.TemporaryDirectory(prefix="kyneta-") as directory:
+        case = Case(directory)
+        case.database = case.path("a\nb/database")
+        result = case.run()
+        expect_equal(result.stderr.decode(), "kyneta-stored: the folder of %s does not exist\n" %
+                     case.database.replace("\n", "\\x0a"))
+        expect_equal(result.returncode, 1)
+        case.options = ["--config", case.path("a\nb")]
+        result = case.run()
+        expect_equal((result.stderr.count(b"\n"), result.returncode), (1, 2), result.stderr)
+
+
+@test("few descriptors are a warning")
+def _():
+    with Daemon(wrapper=["prlimit", "--nofile=64:64"]) as daemon:
+        serves(daemon)
+        expect_equal("warning: only 64 descriptors may be open" in daemon.log(), True)
+
+
+@test("--help, --version and --options answer on stdout and end with 0")
+def _():
+    for option, begin in ("--help", "Usage: kyneta-stored "), ("-h", "Usage: "), ("--version", "kyneta-stored "), \
+            ("--options", "socket\t"):
+        result = subprocess.run([PROGRAM, option], stdin=subprocess.DEVNULL, capture_output=True, timeout=WAIT_SECONDS)
+        expect_equal((result.returncode, result.stderr), (0, b""), option)
+        expect_equal(result.stdout.decode().startswith(begin), True, option)
 
 
 for what in WAYS:
