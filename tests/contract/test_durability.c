@@ -159,6 +159,32 @@ Test(durability, sync_syncs_what_was_acknowledged)
 	stored_end(&stored);
 }
 
+/* What a session's earlier connections were promised is its own affair as well. */
+Test(durability, sync_covers_earlier_connections_of_the_session)
+{
+	struct hello hello = hello_session(1);
+	struct request request = request_of(2, OPERATION_APPEND, S("doc"));
+	struct record record = wire_meta(META);
+	kyneta_store *store = start(NULL, NULL);
+	struct reply reply;
+	struct wire wire;
+	unsigned before;
+
+	wire_hello(&wire, &stored, &hello);
+	request.durability = DURABILITY_COMMITTED;
+	wire_ask(&wire, &request, &record, 1);
+	ANSWER(&wire, 2, 0);
+	wire_leave(&wire);
+	before = syncs();
+	wire_hello(&wire, &stored, &hello);
+	wire_simple(&wire, 3, OPERATION_SYNC, SPAN_NONE);
+	ANSWER(&wire, 3, 0);
+	cr_assert_gt(syncs(), before);
+	wire_close(&wire);
+	store_leave(store);
+	stored_end(&stored);
+}
+
 Test(durability, sync_waits_for_earlier_writes)
 {
 	kyneta_store *store = start(NULL, NULL);

@@ -130,8 +130,9 @@ Test(errors, bad_arguments_let_the_connection_live)
 	ANSWERED(true,
 		 "\0\0\0\x09\x94\x33\x01\xa1"
 		 "d\x91\x92\x02\xa0",
-		 0x33, 105, false);							    /* unknown record kind */
-	ANSWERED(true, "\0\0\0\x03\x92\x02\x08", 2, 105, false);			    /* ids go back */
+		 0x33, 105, false);				 /* unknown record kind */
+	ANSWERED(true, "\0\0\0\x03\x92\x00\x08", 0, 105, true);	 /* id 0 speaks of the connection */
+	ANSWERED(true, "\0\0\0\x03\x92\x02\x08", 2, 105, false); /* ids go back */
 	ANSWERED(true, "\0\0\0\x12\x95\x33\x00\xackyneta-store\x01\x01", 0x33, 105, false); /* second hello */
 	ANSWERED(true,
 		 "\0\0\0\x07\x94\x33\x02\xa1"
@@ -284,6 +285,35 @@ Test(errors, failed_read_is_told)
 		stored_stop(&stored);
 	}
 	stored_end(&stored);
+}
+
+/* A full disk, a quota that is used up: the same to whoever writes. */
+static void must_be_full(int error)
+{
+	kyneta_store *store;
+
+	stored_use_faults(&stored);
+	stored_start(&stored, NULL);
+	store = store_open();
+	OK(APPEND(store, S("doc"), meta(META)));
+	atomic_store(&stored.fault->write_error, error);
+	FAILS(500, APPEND(store, S("doc"), since("v", "x")));
+	cr_assert_eq(failure.outcome, KYNETA_STORE_NOT_APPLIED);
+	STREAM(store, S("doc"), meta(META));
+	atomic_store(&stored.fault->write_error, 0);
+	OK(APPEND(store, S("doc"), since("v", "x")));
+	store_leave(store);
+	stored_end(&stored);
+}
+
+Test(errors, full_disk_is_told)
+{
+	must_be_full(ENOSPC);
+}
+
+Test(errors, used_up_quota_counts_as_full_disk)
+{
+	must_be_full(EDQUOT);
 }
 
 /* An existing file is taken in use by the first hello, which needs a log beside it. */

@@ -37,6 +37,22 @@ static void must_answer_all(struct wire *wire, uint64_t last)
 		ANSWER(wire, id, 0);
 }
 
+Test(limits, hello_tells_the_limits)
+{
+	struct hello hello = hello_plain();
+	struct hello_reply reply;
+	struct wire wire;
+
+	stored_start(&stored, NULL);
+	reply = wire_hello(&wire, &stored, &hello);
+	cr_assert_eq(reply.version, 1);
+	cr_assert_eq(reply.frame_limit, 64 << 20);
+	cr_assert_eq(reply.in_flight_limit, 1024);
+	cr_assert_eq(reply.page_limit, 1 << 20);
+	wire_close(&wire);
+	stored_end(&stored);
+}
+
 /* ---- requests in flight ---- */
 
 Test(limits, in_flight_limit_holds_back_and_drops_nothing)

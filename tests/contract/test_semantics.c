@@ -143,6 +143,24 @@ Test(semantics, entry_before_any_meta_is_refused)
 	stored_end(&stored);
 }
 
+Test(semantics, long_messages_are_cut_at_a_character)
+{
+	static const char text[] = "Store: first record for doc '";
+	static char id[4 * 3000];
+	kyneta_store *store;
+
+	for (size_t i = 0; i < sizeof(id); i += 4)
+		memcpy(id + i, "\xf0\x9f\x98\x80", 4);
+	stored_start(&stored, NULL);
+	store = store_open();
+	FAILS(200, APPEND(store, span_of(id, sizeof(id)), since("v1", "x")));
+	cr_assert_eq(memcmp(failure.message, text, sizeof(text) - 1), 0);
+	cr_assert_gt(strlen(failure.message), 900);
+	cr_assert_eq((strlen(failure.message) - (sizeof(text) - 1)) % 4, 0, "%s", failure.message);
+	store_leave(store);
+	stored_end(&stored);
+}
+
 Test(semantics, refused_first_entry_makes_no_store)
 {
 	kyneta_store *store;

@@ -6,20 +6,11 @@
 #include "tests/contract/wire.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/socket.h>
 
 TestSuite(sessions, .init = harness_init, .fini = harness_fini, .timeout = 120);
 
 /* Rows of sessions among the daemon's own. */
 #define SESSION_ROWS "SELECT count(*) FROM kyneta_stored WHERE substr(key, 1, 1) = x'73'"
-
-static struct hello_reply enter(struct wire *wire, uint8_t session)
-{
-	struct hello hello = hello_session(session);
-
-	return wire_hello(wire, &stored, &hello);
-}
 
 /* ---- through ---- */
 
@@ -30,7 +21,7 @@ Test(sessions, through_is_the_highest_write_that_was_carried_out)
 	struct wire wire;
 
 	stored_start(&stored, NULL);
-	hello = enter(&wire, 1);
+	hello = wire_enter(&wire, 1);
 	cr_assert_eq(hello.through, 0);
 	wire_append(&wire, 2, S("doc"), wire_meta(META));
 	ANSWER(&wire, 2, 0);
@@ -43,11 +34,11 @@ Test(sessions, through_is_the_highest_write_that_was_carried_out)
 	wire_simple(&wire, 9, OPERATION_SYNC, SPAN_NONE);
 	ANSWER(&wire, 9, 0);
 	wire_close(&wire);
-	hello = enter(&wire, 1);
+	hello = wire_enter(&wire, 1);
 	cr_assert_eq(hello.through, 7);
 	wire_close(&wire);
 	/* Another session knows nothing of it. */
-	hello = enter(&wire, 2);
+	hello = wire_enter(&wire, 2);
 	cr_assert_eq(hello.through, 0);
 	wire_close(&wire);
 	stored_end(&stored);
@@ -59,11 +50,11 @@ Test(sessions, through_counts_refused_writes)
 	struct wire wire;
 
 	stored_start(&stored, NULL);
-	enter(&wire, 1);
+	wire_enter(&wire, 1);
 	wire_append(&wire, 5, S("doc"), wire_entry("v", span_of_string("x")));
 	ANSWER(&wire, 5, 200);
 	wire_close(&wire);
-	cr_assert_eq(enter(&wire, 1).through, 5);
+	cr_assert_eq(wire_enter(&wire, 1).through, 5);
 	wire_close(&wire);
 	stored_end(&stored);
 }
@@ -74,19 +65,19 @@ Test(sessions, through_survives_restart_and_crash)
 	struct wire wire;
 
 	stored_start(&stored, NULL);
-	enter(&wire, 1);
+	wire_enter(&wire, 1);
 	wire_append(&wire, 2, S("doc"), wire_meta(META));
 	ANSWER(&wire, 2, 0);
 	stored_stop(&stored);
 	wire_close(&wire);
 	stored_restart(&stored);
-	cr_assert_eq(enter(&wire, 1).through, 2);
+	cr_assert_eq(wire_enter(&wire, 1).through, 2);
 	wire_append(&wire, 3, S("doc"), wire_meta(META));
 	ANSWER(&wire, 3, 0);
 	stored_kill(&stored);
 	wire_close(&wire);
 	stored_restart(&stored);
-	cr_assert_eq(enter(&wire, 1).through, 3);
+	cr_assert_eq(wire_enter(&wire, 1).through, 3);
 	wire_close(&wire);
 	stored_end(&stored);
 }
@@ -110,7 +101,7 @@ static void send_again(void (*between)(struct stored *stored))
 	stored_start(&stored, NULL);
 	store = store_open();
 	OK(APPEND(store, S("deleted"), meta(META)));
-	enter(&wire, 1);
+	wire_enter(&wire, 1);
 	for (size_t i = 0; i < 3; i++) {
 		wire_ask(&wire, &requests[i], records, 2);
 		ANSWER(&wire, requests[i].id, 0);
@@ -122,7 +113,7 @@ static void send_again(void (*between)(struct stored *stored))
 		stored_restart(&stored);
 	}
 	wire_close(&wire);
-	cr_assert_eq(enter(&wire, 1).through, 4);
+	cr_assert_eq(wire_enter(&wire, 1).through, 4);
 	for (size_t i = 0; i < 3; i++) {
 		wire_ask(&wire, &requests[i], records, 2);
 		ANSWER(&wire, requests[i].id, 0);
@@ -160,14 +151,14 @@ Test(sessions, duplicate_tells_where_the_document_stands_today)
 	kyneta_store *store;
 
 	stored_start(&stored, NULL);
-	enter(&wire, 1);
+	wire_enter(&wire, 1);
 	wire_append(&wire, 2, S("doc"), wire_meta(META));
 	ANSWER(&wire, 2, 0);
 	wire_close(&wire);
 	store = store_open();
 	OK(REPLACE(store, S("doc"), meta(META), since("v", "x")));
 	OK(APPEND(store, S("doc"), since("v", "y")));
-	enter(&wire, 1);
+	wire_enter(&wire, 1);
 	wire_append(&wire, 2, S("doc"), wire_meta(META));
 	ANSWER(&wire, 2, 0);
 	cr_assert(reply.duplicate);
@@ -187,7 +178,7 @@ Test(sessions, repeated_write_with_expect_is_answered_from_memory)
 	struct wire wire;
 
 	stored_start(&stored, NULL);
-	enter(&wire, 1);
+	wire_enter(&wire, 1);
 	wire_simple(&wire, 2, OPERATION_CURRENT_META, S("doc"));
 	ANSWER(&wire, 2, 0);
 	request.id = 3;
@@ -196,7 +187,7 @@ Test(sessions, repeated_write_with_expect_is_answered_from_memory)
 	wire_ask(&wire, &request, &record, 1);
 	ANSWER(&wire, 3, 0);
 	wire_close(&wire);
-	enter(&wire, 1);
+	wire_enter(&wire, 1);
 	wire_ask(&wire, &request, &record, 1);
 	ANSWER(&wire, 3, 0);
 	cr_assert(reply.duplicate);
@@ -210,11 +201,11 @@ Test(sessions, read_sent_again_is_just_answered)
 	struct wire wire;
 
 	stored_start(&stored, NULL);
-	enter(&wire, 1);
+	wire_enter(&wire, 1);
 	wire_append(&wire, 4, S("doc"), wire_meta(META));
 	ANSWER(&wire, 4, 0);
 	wire_close(&wire);
-	enter(&wire, 1);
+	wire_enter(&wire, 1);
 	/* Its id lies below through: that concerns writes only. */
 	wire_simple(&wire, 3, OPERATION_CURRENT_META, S("doc"));
 	ANSWER(&wire, 3, 0);
@@ -237,7 +228,7 @@ static void refused_again(void (*between)(struct stored *stored))
 	stored_start(&stored, NULL);
 	conflict.has_expect = true;
 	conflict.expect = (struct position){99, 1};
-	enter(&wire, 1);
+	wire_enter(&wire, 1);
 	wire_append(&wire, 2, S("doc"), entry);
 	ANSWER(&wire, 2, 200);
 	wire_append(&wire, 3, S("doc"), wire_meta(META)); /* now it would be welcome */
@@ -249,7 +240,7 @@ static void refused_again(void (*between)(struct stored *stored))
 		stored_restart(&stored);
 	}
 	wire_close(&wire);
-	cr_assert_eq(enter(&wire, 1).through, 4);
+	cr_assert_eq(wire_enter(&wire, 1).through, 4);
 	wire_append(&wire, 2, S("doc"), entry);
 	ANSWER(&wire, 2, 200);
 	cr_assert(reply_message_is(&reply, text));
@@ -286,14 +277,14 @@ Test(sessions, write_with_a_bad_argument_is_remembered)
 	struct wire wire;
 
 	stored_start(&stored, NULL);
-	enter(&wire, 1);
+	wire_enter(&wire, 1);
 	wire_ask(&wire, &request, NULL, 0);
 	ANSWER(&wire, 2, 105);
 	cr_assert_eq(reply.outcome, OUTCOME_NOT_APPLIED);
 	wire_append(&wire, 3, S("other"), record);
 	ANSWER(&wire, 3, 0);
 	wire_close(&wire);
-	cr_assert_eq(enter(&wire, 1).through, 3);
+	cr_assert_eq(wire_enter(&wire, 1).through, 3);
 	wire_ask(&wire, &request, &record, 1);
 	ANSWER(&wire, 2, 105);
 	wire_close(&wire);
@@ -309,7 +300,7 @@ Test(sessions, refused_writes_are_remembered_as_far_as_the_in_flight_limit)
 	struct wire wire;
 
 	stored_start(&stored, NULL);
-	cr_assert_eq(enter(&wire, 1).in_flight_limit, window);
+	cr_assert_eq(wire_enter(&wire, 1).in_flight_limit, window);
 	for (uint64_t id = 2; id <= last; id++) {
 		wire_append(&wire, id, S("doc"), record);
 		/* Reads have ids as well; they do not push any write out. */
@@ -321,7 +312,7 @@ Test(sessions, refused_writes_are_remembered_as_far_as_the_in_flight_limit)
 	wire_close(&wire);
 	stored_kill(&stored);
 	stored_restart(&stored);
-	enter(&wire, 1);
+	wire_enter(&wire, 1);
 	for (uint64_t id = last - window + 20; id <= last - 10; id++) {
 		wire_append(&wire, id, S("doc"), record);
 		ANSWER(&wire, id, 200);
@@ -344,7 +335,7 @@ Test(sessions, writes_are_carried_out_in_the_order_of_their_ids)
 	struct wire wire;
 
 	stored_start(&stored, "--batch-requests", "16", NULL);
-	enter(&wire, 1);
+	wire_enter(&wire, 1);
 	for (uint64_t n = 2; n <= last; n++) {
 		struct record records[] = {wire_meta(META), wire_entry(version, span_of_string("x"))};
 		struct request request;
@@ -366,7 +357,7 @@ Test(sessions, writes_are_carried_out_in_the_order_of_their_ids)
 	stored_kill(&stored);
 	wire_close(&wire);
 	stored_restart(&stored);
-	through = enter(&wire, 1).through;
+	through = wire_enter(&wire, 1).through;
 	wire_close(&wire);
 	stored_stop(&stored);
 	cr_assert_geq(through, 41);
@@ -380,137 +371,6 @@ Test(sessions, writes_are_carried_out_in_the_order_of_their_ids)
 	stored_end(&stored);
 }
 
-/* ---- take-over ---- */
-
-/* The new connection gets its answer when the old one has finished what it had queued, and is closed. */
-Test(sessions, take_over_waits_for_the_old_connection)
-{
-	struct hello hello = hello_session(1);
-	struct reply reply;
-	struct wire old, new;
-	unsigned before;
-
-	stored_use_faults(&stored);
-	stored_start(&stored, NULL);
-	enter(&old, 1);
-	wire_append(&old, 2, S("doc"), wire_meta(META));
-	ANSWER(&old, 2, 0);
-	stored_hold_syncs(&stored);
-	before = atomic_load(&stored.fault->syncs);
-	wire_append(&old, 3, S("doc"), wire_entry("v", span_of_string("x")));
-	wire_append(&old, 4, S("doc"), wire_entry("v", span_of_string("y")));
-	wire_append(&old, 5, S("doc"), wire_entry("v", span_of_string("z")));
-	stored_await_sync(&stored, before);
-	wire_connect(&new, &stored);
-	wire_send_hello(&new, &hello);
-	/* A round trip of a third one: the daemon has seen the hello by now. */
-	wire_refused(&stored, &(struct hello){.lowest = 9, .highest = 9, .create = true});
-	stored_release_syncs(&stored);
-	reply = wire_answer(&new, 1);
-	cr_assert_eq(reply.code, 0);
-	cr_assert_eq(reply.hello.through, 5, "what the old connection had queued is finished");
-	/* The old one was answered, and then closed. */
-	ANSWER(&old, 3, 0);
-	ANSWER(&old, 4, 0);
-	ANSWER(&old, 5, 0);
-	cr_assert(wire_ended(&old));
-	wire_append(&new, 4, S("doc"), wire_entry("v", span_of_string("y")));
-	ANSWER(&new, 4, 0);
-	cr_assert(reply.duplicate);
-	wire_append(&new, 6, S("doc"), wire_entry("v", span_of_string("!")));
-	ANSWER(&new, 6, 0);
-	cr_assert_not(reply.duplicate);
-	cr_assert_eq(reply.at.next, 5);
-	wire_close(&old);
-	wire_close(&new);
-	stored_end(&stored);
-}
-
-/* What the old connection sends after that is not read, let alone carried out. */
-Test(sessions, nothing_more_is_read_from_the_old_connection)
-{
-	struct wire old, new;
-	struct reply reply;
-	kyneta_store *store;
-
-	stored_start(&stored, NULL);
-	enter(&old, 1);
-	wire_append(&old, 2, S("doc"), wire_meta(META));
-	ANSWER(&old, 2, 0);
-	cr_assert_eq(enter(&new, 1).through, 2);
-	{
-		struct request request = request_of(3, OPERATION_APPEND, S("doc"));
-		struct record record = wire_entry("v", span_of_string("too late"));
-		struct buffer out = BUFFER_EMPTY;
-
-		wire_encode(&old, &out, &request, &record, 1);
-		send(old.fd, out.data, out.size, MSG_NOSIGNAL); /* may fail: the daemon has closed it */
-		buffer_free(&out);
-	}
-	cr_assert(wire_ended(&old));
-	wire_append(&new, 3, S("doc"), wire_entry("v", span_of_string("in time")));
-	ANSWER(&new, 3, 0);
-	cr_assert_not(reply.duplicate);
-	store = store_open();
-	STREAM(store, S("doc"), meta(META), since("v", "in time"));
-	store_leave(store);
-	wire_close(&old);
-	wire_close(&new);
-	stored_end(&stored);
-}
-
-/* Whatever was in the air: after a take-over and a second sending everything is there once. */
-Test(sessions, take_overs_under_load_lose_and_double_nothing)
-{
-	const uint64_t last = 401;
-	struct wire old, new;
-	struct reply reply;
-
-	stored_start(&stored, "--batch-requests", "8", NULL);
-	enter(&old, 1);
-	wire_append(&old, 2, S("doc"), wire_meta(META));
-	for (int round = 0; round < 8; round++) {
-		uint64_t through;
-
-		for (uint64_t id = 3; id <= last; id++) {
-			char version[24];
-			struct request request = request_of(id, OPERATION_APPEND, S("doc"));
-			struct buffer out = BUFFER_EMPTY;
-			struct record record;
-
-			snprintf(version, sizeof(version), "%llu", (unsigned long long)id);
-			record = wire_entry(version, span_of_string("x"));
-			wire_encode(&old, &out, &request, &record, 1);
-			/* Only part of it in each round, so that every take-over finds something new. */
-			if (id <= last * (uint64_t)(round + 1) / 8)
-				wire_bytes(&old, out.data, out.size);
-			buffer_free(&out);
-		}
-		through = enter(&new, 1).through;
-		cr_assert_leq(through, last);
-		while (wire_next(&old, &reply))
-			cr_assert(reply.code == 0 && reply.id <= through);
-		wire_close(&old);
-		old = new;
-		if (through < 2)
-			wire_append(&old, 2, S("doc"), wire_meta(META));
-	}
-	for (uint64_t id = 3; id <= last; id++) {
-		char version[24];
-
-		snprintf(version, sizeof(version), "%llu", (unsigned long long)id);
-		wire_append(&old, id, S("doc"), wire_entry(version, span_of_string("x")));
-		ANSWER(&old, id, 0);
-	}
-	wire_close(&old);
-	stored_stop(&stored);
-	cr_assert_eq(database_number(&stored, "SELECT count(*) FROM kyneta_records"), (long long)last - 1);
-	cr_assert_eq(database_number(&stored, "SELECT count(*) FROM kyneta_records WHERE seq > 0 AND "
-					      "CAST(json_extract(payload, '$.version') AS INTEGER) <> seq + 2"),
-		     0, "in order");
-	stored_end(&stored);
-}
-
 /* ---- the row ---- */
 
 Test(sessions, session_is_stored_with_its_writes_and_gone_with_close)
@@ -519,7 +379,7 @@ Test(sessions, session_is_stored_with_its_writes_and_gone_with_close)
 	struct wire wire;
 
 	stored_start(&stored, NULL);
-	enter(&wire, 1);
+	wire_enter(&wire, 1);
 	wire_append(&wire, 2, S("doc"), wire_meta(META));
 	ANSWER(&wire, 2, 0);
 	ROWS(SESSION_ROWS, "1\n");
@@ -527,7 +387,7 @@ Test(sessions, session_is_stored_with_its_writes_and_gone_with_close)
 	ANSWER(&wire, 3, 0);
 	ROWS(SESSION_ROWS, "1\n");
 	wire_close(&wire);
-	enter(&wire, 1);
+	wire_enter(&wire, 1);
 	ROWS(SESSION_ROWS, "1\n");
 	wire_simple(&wire, 4, OPERATION_CLOSE, SPAN_NONE);
 	ANSWER(&wire, 4, 0);
@@ -535,7 +395,7 @@ Test(sessions, session_is_stored_with_its_writes_and_gone_with_close)
 	wire_close(&wire);
 	ROWS(SESSION_ROWS, "0\n");
 	/* Forgotten: the same id is a new write now. */
-	cr_assert_eq(enter(&wire, 1).through, 0);
+	cr_assert_eq(wire_enter(&wire, 1).through, 0);
 	wire_append(&wire, 2, S("doc"), wire_meta(META));
 	ANSWER(&wire, 2, 0);
 	cr_assert_not(reply.duplicate);
@@ -600,7 +460,7 @@ Test(sessions, old_sessions_are_forgotten)
 
 	stored_start(&stored, NULL);
 	for (uint8_t session = 1; session <= 2; session++) {
-		enter(&wire, session);
+		wire_enter(&wire, session);
 		wire_append(&wire, 2, S("doc"), wire_meta(META));
 		ANSWER(&wire, 2, 0);
 		wire_close(&wire);
@@ -609,15 +469,15 @@ Test(sessions, old_sessions_are_forgotten)
 	database_execute(&stored, "UPDATE kyneta_stored SET value = substr(value, 1, 8) || x'0000000000000001' || "
 				  "substr(value, 17) WHERE substr(key, 1, 2) = x'7301'");
 	stored_restart(&stored);
-	enter(&wire, 3);
+	wire_enter(&wire, 3);
 	wire_append(&wire, 2, S("doc"), wire_meta(META)); /* the writer looks after its work */
 	ANSWER(&wire, 2, 0);
 	wire_append(&wire, 3, S("doc"), wire_meta(META));
 	ANSWER(&wire, 3, 0);
 	wire_close(&wire);
-	cr_assert_eq(enter(&wire, 1).through, 0);
+	cr_assert_eq(wire_enter(&wire, 1).through, 0);
 	wire_close(&wire);
-	cr_assert_eq(enter(&wire, 2).through, 2);
+	cr_assert_eq(wire_enter(&wire, 2).through, 2);
 	wire_close(&wire);
 	stored_end(&stored);
 }

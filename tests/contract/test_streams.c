@@ -289,6 +289,43 @@ Test(streams, calls_take_effect_in_the_order_sent)
 	stored_end(&stored);
 }
 
+/* ---- ping and stats ---- */
+
+static bool look_at_value(void *context, const char *name, size_t name_size, uint64_t number, const char *text,
+			  size_t text_size)
+{
+	unsigned *values = context;
+
+	(void)number;
+	cr_assert(name != NULL && name_size > 0);
+	cr_assert(text == NULL || text_size > 0);
+	(*values)++;
+	return true;
+}
+
+Test(streams, ping_and_stats_are_answered)
+{
+	kyneta_store *store;
+	unsigned values = 0;
+
+	stored_start(&stored, NULL);
+	store = store_open();
+	OK(kyneta_store_ping(store, &failure));
+	OK(kyneta_store_stats(store, look_at_value, &values, &failure));
+	cr_assert_gt(values, 10);
+	OK(APPEND(store, S("doc"), meta(META)));
+	OK(APPEND(store, S("doc"), meta(META)));
+	OK(REPLACE(store, S("doc"), meta(META)));
+	OK(DELETE(store, S("doc")));
+	cr_assert_eq(stat_of(store, "appends"), 2);
+	cr_assert_eq(stat_of(store, "replaces"), 1);
+	cr_assert_eq(stat_of(store, "deletes"), 1);
+	cr_assert_eq(stat_of(store, "connections"), 1);
+	cr_assert_eq(stat_of(store, "pid"), (uint64_t)stored.pid);
+	store_leave(store);
+	stored_end(&stored);
+}
+
 /* ---- close ---- */
 
 Test(streams, close_finishes_what_was_sent)

@@ -218,6 +218,13 @@ struct hello_reply wire_hello(struct wire *wire, const struct stored *of, const 
 	return reply.hello;
 }
 
+struct hello_reply wire_enter(struct wire *wire, uint8_t session)
+{
+	struct hello hello = hello_session(session);
+
+	return wire_hello(wire, &stored, &hello);
+}
+
 uint64_t wire_refused(const struct stored *of, const struct hello *hello)
 {
 	struct wire wire;

@@ -25,6 +25,9 @@ void wire_connect(struct wire *wire, const struct stored *stored);
 /* wire_hello(wire, stored, hello) - connect and say hello; it must be accepted. The name in the reply is gone. */
 struct hello_reply wire_hello(struct wire *wire, const struct stored *stored, const struct hello *hello);
 
+/* wire_enter(wire, session) - the same, on the default store of `stored` in this session (hello_session). */
+struct hello_reply wire_enter(struct wire *wire, uint8_t session);
+
 /* wire_refused(stored, hello) - connect, say hello, and expect an error and the end of the connection: its code. */
 uint64_t wire_refused(const struct stored *stored, const struct hello *hello);
 
