@@ -116,6 +116,21 @@ def wait_for(what, is_there, process):
     raise Failed(f"{what} does not answer")
 
 
+@contextlib.contextmanager
+def daemon(build, folder, name, *options):
+    """A daemon of its own for several runs of kyneta-store-bench; gives its socket."""
+    home = folder / name
+    home.mkdir()
+    process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", build.daemon_path, "--socket", home / "socket", "--database",
+                                home / "bench.db", "--log-level", "warning", *options])
+    try:
+        wait_for("kyneta-stored", (home / "socket").exists, process)
+        yield str(home / "socket")
+    finally:
+        stop(process, signal.SIGTERM)
+        shutil.rmtree(home, ignore_errors=True)
+
+
 def find_redis():
     """The server's program, and the name that it must be called by: Debian's redis-tools has it without the service."""
     for name in ("redis-server", "redis-check-rdb", "redis-check-aof"):

@@ -4,8 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Requests without an answer. */
-#define IN_FLIGHT 512
+/* Requests without an answer, at most; and about so many bytes. */
+#define IN_FLIGHT	512
+#define IN_FLIGHT_BYTES (64 << 20)
 
 /* Records in one request, at most; and about so many bytes. */
 #define CHUNK_RECORDS 1000
@@ -17,6 +18,7 @@ struct fill {
 	struct backend_link *link;
 	struct kyneta_store_record *records; /* the metadata, and as many entries as fit one request */
 	uint64_t chunk;			     /* entries in one request */
+	unsigned window;		     /* requests without an answer */
 	struct buffer id;
 	unsigned in_flight;
 	bool failed;
@@ -68,7 +70,7 @@ static int fill_document(struct fill *fill, uint64_t number)
 					       .durability = KYNETA_STORE_COMMITTED,
 					       .next = &work->next[number]};
 
-		if (fill->in_flight >= IN_FLIGHT && settle(fill, IN_FLIGHT / 2) != 0)
+		if (fill->in_flight >= fill->window && settle(fill, fill->window / 2) != 0)
 			return -1;
 		if (fill->backend->send(fill->link, &request, fill) != 0)
 			return -1;
@@ -84,7 +86,11 @@ static bool make_records(struct fill *fill)
 	const struct work *work = fill->work;
 	uint64_t fit = CHUNK_BYTES / (work->bytes + 64) + 1;
 
+	uint64_t window;
+
 	fill->chunk = fit < CHUNK_RECORDS ? fit : CHUNK_RECORDS;
+	window = IN_FLIGHT_BYTES / (fill->chunk * (work->bytes + 64)) + 1;
+	fill->window = window < IN_FLIGHT ? (unsigned)window : IN_FLIGHT;
 	fill->records = calloc(fill->chunk + 1, sizeof(*fill->records));
 	if (fill->records == NULL)
 		return false;
