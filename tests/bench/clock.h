@@ -1,4 +1,4 @@
-/* clock: the monotonic clock, in nanoseconds. */
+/* clock: clocks, in nanoseconds. Without more words the monotonic one. */
 #ifndef KYNETA_BENCH_CLOCK_H
 #define KYNETA_BENCH_CLOCK_H
 
@@ -12,6 +12,15 @@ static inline uint64_t clock_ns(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+/* Of this process: the time it was running. */
+static inline uint64_t clock_cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
 	return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
 }
 

@@ -293,6 +293,7 @@ static int run(struct generator *generator)
 	if (open_connections(generator) != 0 || write(generator->options->parent, &byte, 1) != 1 ||
 	    read(generator->options->parent, &byte, 1) != 1)
 		return 1;
+	generator->result->cpu_ns = clock_cpu_ns();
 	generator->result->begin_ns = clock_ns();
 	if (generator->work->rate > 0) {
 		double per_second = generator->work->rate / generator->work->generators;
@@ -304,6 +305,7 @@ static int run(struct generator *generator)
 	}
 	loop(generator);
 	generator->result->end_ns = clock_ns();
+	generator->result->cpu_ns = clock_cpu_ns() - generator->result->cpu_ns;
 	return generator->failed ? 1 : 0;
 }
 

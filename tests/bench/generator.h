@@ -16,6 +16,7 @@ enum load_phase {
 struct generator_result {
 	uint64_t requests, items;
 	uint64_t begin_ns, end_ns; /* first request sent, last answer there */
+	uint64_t cpu_ns;	   /* that it took between these */
 	struct histogram latency[WORK_OPERATIONS];
 };
 

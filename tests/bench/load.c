@@ -182,6 +182,7 @@ static void add_up(const struct load *load, double seconds)
 		for (unsigned j = 0; j < load->groups[i].work->generators; j++, part++) {
 			result->requests += part->requests;
 			result->items += part->items;
+			result->cpu += (double)part->cpu_ns / (double)(part->end_ns - part->begin_ns + 1);
 			for (unsigned k = 0; k < WORK_OPERATIONS; k++) {
 				histogram_merge(&result->latency[k], &part->latency[k]);
 				histogram_merge(&result->all, &part->latency[k]);

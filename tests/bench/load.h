@@ -19,6 +19,7 @@ struct load_result {
 	uint64_t requests; /* answered while it was counted */
 	uint64_t items;	   /* records and ids read by these */
 	double seconds;
+	double cpu;	      /* of the generators: how many processors they kept busy */
 	struct histogram all; /* latencies in nanoseconds */
 	struct histogram latency[WORK_OPERATIONS];
 };

@@ -25,7 +25,8 @@ struct round {
 	kyneta_store *control; /* for the daemon's counters; NULL: another backend */
 	struct server_counters before, after;
 	uint64_t log_begin, log_end;
-	double requests; /* that were counted */
+	uint64_t begin_ns, loop_ns, all_ns; /* the clock, and the daemon's threads', when counting began */
+	double requests;		    /* that were counted */
 	bool failed;
 };
 
@@ -113,6 +114,8 @@ static void counting_begins(void *context)
 
 	if (round->target.log != NULL)
 		round->log_begin = atomic_load(&round->target.log->end);
+	round->begin_ns = clock_ns();
+	target_cpu_ns(&round->target, &round->loop_ns, &round->all_ns);
 	if (round->control != NULL && server_read(round->control, &round->before) != 0)
 		round->failed = true;
 }
@@ -120,9 +123,15 @@ static void counting_begins(void *context)
 static void counting_ends(void *context)
 {
 	struct round *round = context;
+	uint64_t loop, all;
+	double took;
 
 	if (round->target.log != NULL)
 		round->log_end = atomic_load(&round->target.log->end);
+	target_cpu_ns(&round->target, &loop, &all);
+	took = (double)(clock_ns() - round->begin_ns);
+	round->figures->loop_cpu = (double)(loop - round->loop_ns) / took;
+	round->figures->thread_cpu = (double)(all - round->all_ns) / took - round->figures->loop_cpu;
 	if (round->control != NULL && server_read(round->control, &round->after) != 0)
 		round->failed = true;
 	round->figures->memory_kib = (double)target_memory_kib(&round->target);
@@ -194,9 +203,15 @@ static int load_store(struct round *round, const char *address)
 		failed = idle_open(&idle, address, options->idle);
 	if (failed == 0)
 		failed = load_run(groups, options->beside == NULL ? 1 : 2, &hooks);
+	if (failed == 0 && results[0].requests == 0) {
+		fprintf(stderr, "kyneta-store-bench: nothing was answered in %g s\n", results[0].seconds);
+		failed = -1;
+	}
 	if (failed == 0 && !round->failed) {
 		round->requests = (double)results[0].requests;
 		figures->rate = round->requests / results[0].seconds;
+		figures->cpu_us = (figures->loop_cpu + figures->thread_cpu) / figures->rate * 1e6;
+		figures->generator_cpu = results[0].cpu;
 		figures->items_rate = (double)results[0].items / results[0].seconds;
 		figures->beside_rate = options->beside == NULL ? 0 : (double)results[1].items / results[1].seconds;
 		take_latency(figures, &results[0].all);
@@ -231,6 +246,10 @@ static int run_raw(struct round *round, enum subject subject, struct figures *fi
 	if (failed == 0)
 		failed = raw_run(&options, &result);
 	slow_fsync_us = 0;
+	if (failed == 0 && result.seconds <= 0) {
+		fprintf(stderr, "kyneta-store-bench: nothing was written in the time\n");
+		failed = -1;
+	}
 	if (failed == 0)
 		failed = raw_compare(round->target.database, target.database);
 	target_remove(&target);
@@ -240,6 +259,8 @@ static int run_raw(struct round *round, enum subject subject, struct figures *fi
 	figures->rate = round->requests / result.seconds;
 	figures->batch = result.transactions == 0 ? 0 : (double)result.rows / (double)result.transactions;
 	figures->checkpoints = (double)result.checkpoints;
+	figures->thread_cpu = result.cpu;
+	figures->cpu_us = figures->thread_cpu / figures->rate * 1e6;
 	take_latency(figures, &result.latency);
 	histogram_merge(&round->measurement->latency[subject], &result.latency);
 	return 0;

@@ -29,6 +29,9 @@ struct figures {
 	double checkpoints;
 	/* of the daemon */
 	double commit_us, checkpoint_us, gate_closed_max_us, wal_peak_bytes, memory_kib;
+	double loop_cpu, thread_cpu; /* processors kept busy by its loop; by its other threads */
+	double cpu_us;	      /* of both, for each request: says more than the rate where others use the processors */
+	double generator_cpu; /* by what makes the load: near the number of generators it is the limit */
 	/* of the load beside the work */
 	double beside_rate;
 };
@@ -49,6 +52,10 @@ struct figures {
 	X(gate_closed_max_us)                                                                                          \
 	X(wal_peak_bytes)                                                                                              \
 	X(memory_kib)                                                                                                  \
+	X(loop_cpu)                                                                                                    \
+	X(thread_cpu)                                                                                                  \
+	X(cpu_us)                                                                                                      \
+	X(generator_cpu)                                                                                               \
 	X(beside_rate)
 
 struct measure_options {

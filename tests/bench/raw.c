@@ -209,16 +209,18 @@ static int carry_out_until(struct replay *replay, uint64_t *at, uint64_t end)
 static int run(struct replay *replay)
 {
 	const struct raw_options *options = replay->options;
-	uint64_t at = sizeof(*options->log), start;
+	uint64_t at = sizeof(*options->log), start, cpu;
 
 	if (make_filler(replay) != 0 || carry_out_until(replay, &at, options->begin) != 0)
 		return -1;
 	start = clock_ns();
+	cpu = clock_cpu_ns();
 	replay->measuring = true;
 	if (carry_out_until(replay, &at, options->end) != 0)
 		return -1;
 	replay->measuring = false;
 	replay->result->seconds = clock_seconds(clock_ns() - start);
+	replay->result->cpu = clock_seconds(clock_cpu_ns() - cpu) / replay->result->seconds;
 	return carry_out_until(replay, &at, atomic_load(&options->log->end));
 }
 

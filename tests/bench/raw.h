@@ -24,6 +24,7 @@ struct raw_options {
 struct raw_result {
 	/* of the part that is measured */
 	double seconds;
+	double cpu;    /* processors kept busy */
 	uint64_t rows; /* of records */
 	uint64_t transactions;
 	uint64_t checkpoints;

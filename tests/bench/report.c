@@ -54,16 +54,16 @@ static void print_head(const struct measurement *measurement)
 	if (work->requests == 0)
 		printf(" of %g s", work->seconds);
 	printf("; an fdatasync takes %.0f us here\n\n", measurement->sync_us);
-	printf("%-24s %12s %10s %10s %10s %10s   %s\n", "", "requests/s", "p50 us", "p99 us", "p99.9 us", "max us",
-	       "daemon over it");
+	printf("%-24s %12s %10s %10s %10s %10s %10s   %s\n", "", "requests/s", "p50 us", "p99 us", "p99.9 us", "max us",
+	       "CPU us", "daemon over it");
 }
 
 static void print_subject(const struct measurement *measurement, enum subject subject)
 {
-	printf("%-24s %12.0f %10.1f %10.1f %10.1f %10.1f", subject_name(measurement, subject),
+	printf("%-24s %12.0f %10.1f %10.1f %10.1f %10.1f %10.2f", subject_name(measurement, subject),
 	       MEDIAN(measurement, subject, rate), MEDIAN(measurement, subject, p50_us),
 	       MEDIAN(measurement, subject, p99_us), MEDIAN(measurement, subject, p999_us),
-	       MEDIAN(measurement, subject, max_us));
+	       MEDIAN(measurement, subject, max_us), MEDIAN(measurement, subject, cpu_us));
 	if (subject != SUBJECT_STORE)
 		printf("   %.3f (%.3f to %.3f)", measure_ratio(measurement, subject, 0.5),
 		       measure_ratio(measurement, subject, 0), measure_ratio(measurement, subject, 1));
@@ -105,6 +105,9 @@ static void print_server(const struct measurement *measurement)
 	if (MEDIAN(measurement, SUBJECT_STORE, memory_kib) > 0)
 		printf(", %.1f MiB of memory", MEDIAN(measurement, SUBJECT_STORE, memory_kib) / 1024);
 	printf("\n");
+	printf("processors kept busy: loop %.2f, writer and readers %.2f, load %.2f\n",
+	       MEDIAN(measurement, SUBJECT_STORE, loop_cpu), MEDIAN(measurement, SUBJECT_STORE, thread_cpu),
+	       MEDIAN(measurement, SUBJECT_STORE, generator_cpu));
 	if (MEDIAN(measurement, SUBJECT_STORE, items_rate) > 0)
 		printf("%.0f records or ids read per second\n", MEDIAN(measurement, SUBJECT_STORE, items_rate));
 	if (MEDIAN(measurement, SUBJECT_STORE, beside_rate) > 0)

@@ -1,5 +1,6 @@
 #include "tests/bench/target.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <kyneta/store.h>
@@ -208,6 +209,43 @@ void target_remove(struct target *target)
 		close(target->log_fd);
 	target->log = NULL;
 	target->log_fd = -1;
+}
+
+/* The first number in a thread's schedstat is how long it was running. */
+static uint64_t thread_cpu_ns(pid_t daemon, const char *thread)
+{
+	char path[512];
+	unsigned long long ns = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", (int)daemon, thread);
+	file = fopen(path, "re");
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%llu", &ns) != 1)
+		ns = 0;
+	fclose(file);
+	return ns;
+}
+
+void target_cpu_ns(const struct target *target, uint64_t *loop, uint64_t *all)
+{
+	char path[64];
+	struct dirent *entry;
+	DIR *folder;
+
+	*loop = *all = 0;
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)target->daemon);
+	folder = target->daemon > 0 ? opendir(path) : NULL;
+	while (folder != NULL && (entry = readdir(folder)) != NULL) {
+		uint64_t ns = entry->d_name[0] == '.' ? 0 : thread_cpu_ns(target->daemon, entry->d_name);
+
+		*all += ns;
+		if (atoi(entry->d_name) == (int)target->daemon)
+			*loop = ns;
+	}
+	if (folder != NULL)
+		closedir(folder);
 }
 
 uint64_t target_memory_kib(const struct target *target)

@@ -45,6 +45,9 @@ int target_stop(struct target *target);
 /* target_remove(target) - remove the folder and forget the log. */
 void target_remove(struct target *target);
 
+/* target_cpu_ns(target, loop, all) - how long the daemon was running: its first thread, the loop; all threads. */
+void target_cpu_ns(const struct target *target, uint64_t *loop, uint64_t *all);
+
 /* target_memory_kib(target) - resident memory of the daemon, now; 0 if unknown. */
 uint64_t target_memory_kib(const struct target *target);
 
