@@ -251,7 +251,10 @@ def _(case):
     case.socket = os.path.join(case.folder("free", 0o777), "socket")
     case.database = os.path.join(case.folder("locked", 0), "database")
     case.leave_root()
-    yield
+    try:
+        yield
+    finally:
+        os.chmod(case.path("locked"), 0o755) # to be removed
 
 
 @way("a file where a folder should be")
