@@ -7,6 +7,10 @@
 /* What a record or id costs in a page beside its bytes: enough that a page of tiny ones stays a page. */
 #define PAGE_ITEM_BYTES 8
 
+/* Guesses: so many rows to come fill a page; and a row's bytes while they do not. */
+#define PAGE_FULL_ROWS 4096
+#define PAGE_ROW_BYTES 256
+
 static int no_memory(struct failure *failure)
 {
 	return failure_set(failure, ERROR_IO_ERROR, "out of memory");
@@ -147,6 +151,16 @@ static int load_range(struct store_reading *reading, const struct engine_tables 
 	return code;
 }
 
+/* What to make room for at once: growing by doubling would copy a large page several times over. */
+static size_t page_estimate(const struct load *load, const struct load_cursor *cursor)
+{
+	uint64_t rows = cursor->end - cursor->next;
+
+	if (rows < PAGE_FULL_ROWS)
+		return rows * PAGE_ROW_BYTES;
+	return load->limit + PAGE_ROW_BYTES;
+}
+
 static int read_page(struct store_reading *reading, const struct engine_tables *tables, struct job *job,
 		     struct failure *failure)
 {
@@ -158,6 +172,7 @@ static int read_page(struct store_reading *reading, const struct engine_tables *
 
 	if (code != 0)
 		return code;
+	buffer_reserve(&job->reply, page_estimate(&load, &cursor));
 	page_begin(&job->reply, job->request.id, &load.page);
 	load.start = job->reply.size;
 	load.next = cursor.next;

@@ -200,17 +200,30 @@ int sqlite_reader_get_document(struct engine_reader *base, const struct engine_t
 	return code != 0 ? code : sqlite_read_document(reader->db, statement, document, found, meta, next, failure);
 }
 
-/* The row that @statement stands on. Types are what they are by the file; row_decode says what is no record. */
+static struct span value_bytes(sqlite3_value *value)
+{
+	const void *data = sqlite3_value_blob(value);
+
+	return span_of(data, (size_t)sqlite3_value_bytes(value));
+}
+
+/*
+ * The row that @statement stands on. Types are what they are by the file; row_decode says what is no record.
+ *
+ * One call per column that locks, looks for errors and unlocks; the connection is without mutex and used by one thread
+ * at a time, so what it returns is as good as protected.
+ */
 static struct engine_row row_of(sqlite3_stmt *statement)
 {
-	struct engine_row row = {.has_payload = sqlite3_column_type(statement, 2) == SQLITE_TEXT,
-				 .has_blob = sqlite3_column_type(statement, 3) == SQLITE_BLOB};
+	sqlite3_value *payload = sqlite3_column_value(statement, 2), *blob = sqlite3_column_value(statement, 3);
+	struct engine_row row = {.kind = value_bytes(sqlite3_column_value(statement, 1)),
+				 .has_payload = sqlite3_value_type(payload) == SQLITE_TEXT,
+				 .has_blob = sqlite3_value_type(blob) == SQLITE_BLOB};
 
-	row.kind = sqlite_column(statement, 1);
 	if (row.has_payload)
-		row.payload = sqlite_column(statement, 2);
+		row.payload = value_bytes(payload);
 	if (row.has_blob)
-		row.blob = sqlite_column(statement, 3);
+		row.blob = value_bytes(blob);
 	return row;
 }
 
