@@ -261,7 +261,7 @@ int raw_run(const struct raw_options *options, struct raw_result *result)
 
 static const char compare_sql[] =
     "SELECT (SELECT count(*) FROM kyneta_doc_meta), (SELECT count(*) FROM kyneta_stored), count(*), total(seq), "
-    "total(length(blob)), total(length(payload)) FROM kyneta_records";
+    "total(length(blob)), total(length(CAST(payload AS BLOB))) FROM kyneta_records";
 
 static int summary(const char *path, char *out, size_t size)
 {
