@@ -42,37 +42,10 @@ export function modeKeyOfIdentity(identity) {
   return identity.startsWith('["syncMode"') ? "syncMode" : "syncProtocol"
 }
 
-function isSameMode(a, b) {
-  return MODE_KEYS.every(name => a[name] === b[name])
-}
-
-function mismatch(number, message) {
-  return new DaemonStoreError(number, message, { outcome: "not-applied" })
-}
-
-/** What is wrong with the metas of one batch, whatever is stored; null: nothing. Compares each with the one before it. */
-export function batchError(metas) {
-  for (let i = 1; i < metas.length; i++) {
-    const before = metas[i - 1]
-    const meta = metas[i]
-    const a = before.replicaType
-    const b = meta.replicaType
-    const key = modeKeyOf(meta)
-    // What is no meta at all is the daemon's to name.
-    if (!Array.isArray(a) || !Array.isArray(b) || key === undefined || key !== modeKeyOf(before)) return null
-    if (a[0] !== b[0] || a[1] !== b[1])
-      return mismatch(CODE.REPLICA_TYPE_MISMATCH, `Store: replicaType mismatch within batch — [${a}] vs [${b}]`)
-    if (!isSameMode(before[key] ?? {}, meta[key] ?? {}))
-      return mismatch(
-        CODE.SYNC_MODE_MISMATCH,
-        `Store: ${key} mismatch within batch — ${JSON.stringify(before[key])} vs ${JSON.stringify(meta[key])}`,
-      )
-  }
-  return null
-}
-
 export function metaMissing() {
-  return mismatch(CODE.META_MISSING, "Store: batch must contain at least one meta record")
+  return new DaemonStoreError(CODE.META_MISSING, "Store: batch must contain at least one meta record", {
+    outcome: "not-applied",
+  })
 }
 
 /**

@@ -7,6 +7,7 @@
  * Sending again). Only a refusal, a peer that speaks something else, or reconnect.maxAttempts ends it.
  */
 import { Buffer } from "node:buffer"
+import { accessSync, constants } from "node:fs"
 import { createConnection } from "node:net"
 import process from "node:process"
 import { CODE, DaemonStoreError, isOutside } from "./errors.js"
@@ -38,6 +39,22 @@ const IDLE_MS = 20
 
 /** Failures to connect that waiting does not mend. */
 const HOPELESS = new Set(["EACCES", "EPERM", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "EPROTOTYPE", "EAFNOSUPPORT", "EINVAL"])
+
+/**
+ * Why no connection came about. Not every runtime says what the kernel said, so a file that cannot be reached or written
+ * is looked for where it is not named.
+ */
+function failureToConnect(path, failure) {
+  const code = failure?.code ?? failure?.message ?? "closed by the daemon"
+  if (HOPELESS.has(code)) return code
+  try {
+    accessSync(path, constants.W_OK)
+  } catch (error) {
+    const found = /** @type {any} */ (error).code
+    if (HOPELESS.has(found)) return found
+  }
+  return code
+}
 
 /** Refusals of a hello that pass by themselves. */
 function mayPass(code) {
@@ -283,10 +300,10 @@ export class Session {
     })
     socket.on("close", () => {
       if (this.socket !== socket) return
-      const why = failure?.code ?? failure?.message ?? "closed by the daemon"
+      const why = connected ? (failure?.code ?? "closed by the daemon") : failureToConnect(this.path, failure)
       const what = connected ? `the connection to ${this.path} was lost` : `cannot connect to ${this.path}`
       const error = new DaemonStoreError(CODE.SOCKET, `${what}: ${why}`, { cause: failure ?? undefined })
-      if (!connected && HOPELESS.has(failure?.code)) this.end(error)
+      if (!connected && HOPELESS.has(why)) this.end(error)
       else this.#lost(error)
     })
   }

@@ -12,7 +12,6 @@
  */
 import { CODE, DaemonStoreError, isOutside } from "./errors.js"
 import {
-  batchError,
   identityAfter,
   identityOf,
   Known,
@@ -183,11 +182,7 @@ export class DaemonStore {
     if (!Array.isArray(records)) throw new DaemonStoreError(CODE.MISUSE, "records must be an array")
     const metas = []
     for (const record of records) if (record?.kind === "meta") metas.push(record.meta)
-    if (op === REPLACE) {
-      if (metas.length === 0) throw metaMissing()
-      const error = metas.length > 1 ? batchError(metas) : null
-      if (error !== null) throw error
-    }
+    if (op === REPLACE && metas.length === 0) throw metaMissing()
     const early = this.#options.settle === "sent"
     const refused = early && op === APPEND && this.#refused.size > 0 ? this.#refused.get(docId) : undefined
     if (refused !== undefined) throw this.#refusalOf(refused)
