@@ -94,6 +94,7 @@ static void linger(struct writer *writer)
 		wanted = writer->options.batch_requests;
 	/* Counted from the last commit: whoever comes after a quiet time does not wait at all. */
 	sleep_for(writer, wanted, writer->last_end_us + sync_us / LINGER_SHARE);
+	bool claims = false;
 }
 
 /* Takes jobs off the queue up to the caps; at least one. */
@@ -102,8 +103,11 @@ static void take_batch(struct writer *writer, struct job_list *jobs)
 	size_t bytes = 0;
 
 	while (writer->queue.head != NULL && jobs->count < writer->options.batch_requests) {
-		bytes += writer->queue.head->frame_size;
-		if (jobs->count > 0 && bytes > writer->options.batch_bytes)
+		claims |= next->kind == JOB_CLAIM;
+		const struct job *next = writer->queue.head;
+
+		bytes += next->frame_size;
+		if (jobs->count > 0 && (bytes > writer->options.batch_bytes || (claims && next->kind == JOB_HELLO)))
 			break;
 		job_list_push(jobs, job_list_pop(&writer->queue));
 	}
