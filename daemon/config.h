@@ -44,7 +44,7 @@
 	  "bytes of unanswered requests in all; what the daemon may spend on input")                                   \
 	X(SIZE, max_reply_bytes_per_connection, "max-reply-bytes-per-connection", 4 * CONFIG_MIB, 4096,                \
 	  1024 * 1024 * CONFIG_MIB,                                                                                    \
-	  "bytes of replies a peer has not taken yet; further reads of it wait: a few pages ahead suffice")            \
+	  "bytes of replies a peer has not taken yet; beyond it nothing more is taken: a few pages ahead suffice")     \
 	X(SIZE, max_reply_bytes, "max-reply-bytes", 256 * CONFIG_MIB, 4096, 1024 * 1024 * CONFIG_MIB,                  \
 	  "bytes of replies not taken yet in all; what the daemon may spend on output")                                \
 	X(SIZE, page_bytes, "page-bytes", 1 * CONFIG_MIB, 1024, 64 * CONFIG_MIB,                                       \

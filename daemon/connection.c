@@ -264,7 +264,8 @@ static bool replies_stuck(struct connection *connection, uint64_t now_ms, uint64
 	connection->out_last_bytes = queued;
 	if (now_ms - connection->out_progress_ms < timeout_ms)
 		return false;
-	return connection->in_flight > 0 || connection->state == CONNECTION_ENDING || unread_bytes(connection) > 0;
+	return connection->in_flight > 0 || connection->state == CONNECTION_ENDING || connection->stash.size > 0 ||
+	       unread_bytes(connection) > 0;
 }
 
 void connection_tick(struct connection *connection, uint64_t now_ms)

@@ -18,14 +18,27 @@ static uint64_t frame_limit(const struct connection *connection)
 	return connection->state == CONNECTION_GREETING ? FRAME_HELLO_MAX : connection->server->config->max_frame_bytes;
 }
 
-/* Is there room for one more request of so many bytes? Whoever has nothing in flight is always let in: the limits must
- * not lock up. */
+/* Has the peer, or have all together, left so much untaken that nothing more can be answered? Every request has an
+ * answer, and many small ones add up as well. */
+static bool replies_full(const struct connection *connection)
+{
+	const struct server *server = connection->server;
+	const struct config *config = server->config;
+
+	return connection->out_bytes >= config->max_reply_bytes_per_connection ||
+	       (connection->out_bytes > 0 && server->reply_bytes >= config->max_reply_bytes);
+}
+
+/* Is there room for one more request of so many bytes? Whoever has nothing in flight and has taken its replies is
+ * always let in: the limits must not lock up. */
 static bool admits(const struct connection *connection, size_t length)
 {
 	const struct server *server = connection->server;
 	const struct config *config = server->config;
 	uint64_t charge = sizeof(struct job) + length;
 
+	if (replies_full(connection))
+		return false;
 	if (connection->in_flight >= config->max_requests_per_connection || server->in_flight >= config->max_requests)
 		return false;
 	if (connection->request_bytes > 0 &&
