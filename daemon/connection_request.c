@@ -278,6 +278,13 @@ static bool take_session(struct connection *connection, const uint8_t *id)
 	return true;
 }
 
+/* Are these versions, and is ours not among them? Then nothing else that the hello says is ours to judge. */
+static bool speaks_others(const struct hello *hello)
+{
+	return hello->lowest > 0 && hello->highest >= hello->lowest &&
+	       (hello->lowest > PROTOCOL_VERSION || hello->highest < PROTOCOL_VERSION);
+}
+
 static void request_hello(struct connection *connection, struct job *job)
 {
 	const struct hello *hello = &job->request.hello;
@@ -288,10 +295,6 @@ static void request_hello(struct connection *connection, struct job *job)
 	connection->last_id = HELLO_ID;
 	connection->access = (enum access_mode)hello->access;
 	connection->create = hello->create;
-	if (hello->lowest > PROTOCOL_VERSION || hello->highest < PROTOCOL_VERSION) {
-		refuse_hello(connection, job, ERROR_NO_COMMON_VERSION, "this daemon speaks version 1");
-		return;
-	}
 	if (connection->server->draining) {
 		refuse_hello(connection, job, ERROR_DRAINING, "the daemon is stopping");
 		return;
@@ -315,6 +318,8 @@ static void request_greeting(struct connection *connection, struct job *job, int
 	if (job->request.operation != OPERATION_HELLO) {
 		refuse(connection, job, ERROR_HELLO_EXPECTED, "the first request must be hello");
 		connection_end(connection, 0, "no hello");
+	} else if (speaks_others(&job->request.hello)) {
+		refuse_hello(connection, job, ERROR_NO_COMMON_VERSION, "this daemon speaks version 1");
 	} else if (code != 0) {
 		refuse_hello(connection, job, code, reason);
 	} else {
