@@ -192,6 +192,8 @@ static void on_tick(uv_timer_t *handle)
 	}
 	if (server->draining)
 		drain_tick(server);
+	else if (server->accept_waits)
+		connection_accept(server);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
