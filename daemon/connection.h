@@ -77,7 +77,7 @@ struct connection {
 	struct buffer stash; /* received and not taken yet: a limit was reached, or hello is not answered */
 	size_t stash_taken;
 	bool reading;	/* the socket is read */
-	bool held_back; /* a limit keeps the next frame out; in server->held_back order by time */
+	bool held_back; /* a limit keeps the next frame out */
 	bool no_more;	/* nothing more is to be taken: end of file, or close was received */
 	uint64_t last_id;
 	uint64_t since_ms;	 /* accepted */
@@ -152,7 +152,7 @@ void connection_discharge(struct connection *connection, struct job *job); /* an
 
 /*
  * connection_out(connection) - where to append small replies; NULL without memory (the connection is dropped then).
- * connection_sent(connection, before) - they were appended since the buffer had @before bytes.
+ * connection_out_done(connection, out, before) - they were appended since the buffer had @before bytes.
  */
 struct buffer *connection_out(struct connection *connection);
 void connection_out_done(struct connection *connection, struct buffer *out, size_t before);

@@ -59,7 +59,7 @@ struct engine_row {
 	struct span blob;
 };
 
-/* The gate that readers hold around each snapshot (reader.h implements it); the writer closes it to reset the log. */
+/* The gate that readers hold around each snapshot (gate.h implements it); the writer closes it to reset the log. */
 struct engine_gate {
 	void (*close)(void *context); /* returns when no snapshot is open; none begins until open */
 	void (*open)(void *context);

@@ -16,7 +16,7 @@ struct gate {
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
 	unsigned inside;
-	unsigned left; /* since it was closed */
+	unsigned left; /* pages ended since it was closed: those that closing waited for */
 	bool closed;
 };
 

@@ -1,4 +1,4 @@
-/* store_write: append, replace and delete, by the rules of CONTRACT (store.h). */
+/* store_write: append, replace and delete, and the rules that each of them keeps (store.h). */
 #include "daemon/log.h"
 #include "daemon/row.h"
 #include "daemon/store.h"
