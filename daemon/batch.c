@@ -1,9 +1,8 @@
 #include "daemon/batch.h"
 
-#include <assert.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "daemon/clock.h"
 #include "daemon/gate.h"
 #include "daemon/log.h"
 #include "daemon/stats.h"
@@ -14,7 +13,7 @@
 int batch_init(struct batch *batch, const struct writer_options *options, struct failure *failure)
 {
 	*batch = (struct batch){.options = options, .engine = options->engine};
-	sessions_init(&batch->sessions, options->engine, options->session_window);
+	sessions_init(&batch->sessions, options->engine, options->session_window, options->session_timeout);
 	return stores_init(&batch->stores, options->engine, options->max_stores, options->document_cache_bytes,
 			   failure);
 }
@@ -23,14 +22,6 @@ void batch_free(struct batch *batch)
 {
 	sessions_free(&batch->sessions);
 	stores_free(&batch->stores);
-}
-
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 static bool is_write(const struct job *job)
@@ -206,12 +197,12 @@ static int begin(struct batch *batch, bool synced, struct failure *failure)
 
 static int commit(struct batch *batch, bool synced, struct attempt *attempt, struct failure *failure)
 {
-	uint64_t start = now_us(), took;
+	uint64_t start = clock_us(), took;
 	int code = batch->engine->class->commit(batch->engine, failure);
 
 	if (code != 0)
 		return code;
-	took = now_us() - start;
+	took = clock_us() - start;
 	stats_add(batches, 1);
 	stats_add(commit_us, took);
 	if (synced) {
@@ -332,8 +323,10 @@ static bool run_one_by_one(struct batch *batch, struct job_list *jobs, bool *fat
 	return !*fatal;
 }
 
-static bool needs_transaction(const struct job_list *jobs)
+static bool needs_transaction(const struct batch *batch, const struct job_list *jobs)
 {
+	if (sessions_renewing(&batch->sessions))
+		return true;
 	for (const struct job *job = jobs->head; job != NULL; job = job->next)
 		if (job->kind == JOB_CLAIM || is_write(job) || is_operation(job, OPERATION_CLOSE))
 			return true;
@@ -448,14 +441,14 @@ bool batch_run(struct batch *batch, struct job_list *jobs)
 			attempt.want_sync = true;
 	}
 	leave_full(batch);
-	if (needs_transaction(jobs))
+	if (needs_transaction(batch, jobs)) {
 		done = run_transaction(batch, jobs, &fatal, &attempt);
-	else
+	} else {
 		for (struct job *job = jobs->head; job != NULL; job = job->next)
 			if (is_operation(job, OPERATION_RESUME))
 				session_resume(&batch->sessions, job->session);
-	if (!needs_transaction(jobs))
 		sessions_committed(&batch->sessions);
+	}
 	if (!fatal && done && attempt.want_sync)
 		sync_now(batch, jobs, &fatal);
 	if (!fatal)
@@ -463,7 +456,7 @@ bool batch_run(struct batch *batch, struct job_list *jobs)
 	return !fatal;
 }
 
-void batch_expire_sessions(struct batch *batch, uint64_t before)
+bool batch_expire_sessions(struct batch *batch, uint64_t before)
 {
 	const struct engine_class *class = batch->engine->class;
 	struct failure failure = {0};
@@ -476,7 +469,7 @@ void batch_expire_sessions(struct batch *batch, uint64_t before)
 		/* Nothing is written for nothing: every store of this file may have been refused. */
 		class->rollback(batch->engine);
 		stores_rolled_back(&batch->stores);
-		return;
+		return true;
 	}
 	if (code == 0)
 		code = stores_finish(&batch->stores, &failure);
@@ -486,11 +479,14 @@ void batch_expire_sessions(struct batch *batch, uint64_t before)
 		stores_committed(&batch->stores);
 		batch->unsynced = true;
 		batch->foreign = false;
-	} else {
-		class->rollback(batch->engine);
-		stores_rolled_back(&batch->stores);
-		log_write(LOG_WARNING, "looking for forgotten sessions failed: %s", failure.message);
-	}
-	if (removed > 0)
 		log_write(LOG_INFO, "%llu sessions were forgotten", (unsigned long long)removed);
+		return true;
+	}
+	log_write(failure.fatal ? LOG_CRITICAL : LOG_WARNING, "looking for forgotten sessions failed: %s",
+		  failure.message);
+	if (failure.fatal)
+		return false;
+	class->rollback(batch->engine);
+	stores_rolled_back(&batch->stores);
+	return true;
 }

@@ -29,8 +29,10 @@ void batch_free(struct batch *batch);
  */
 bool batch_run(struct batch *batch, struct job_list *jobs);
 
-/* batch_expire_sessions(batch, before) - forget sessions last used before (seconds since 1970). Failing is only logged.
+/*
+ * batch_expire_sessions(batch, before) - forget sessions last used before (seconds since 1970). Failing is only logged,
+ * unless it is fatal: false, as of batch_run.
  */
-void batch_expire_sessions(struct batch *batch, uint64_t before);
+bool batch_expire_sessions(struct batch *batch, uint64_t before);
 
 #endif

@@ -7,8 +7,8 @@
 #include "daemon/hash.h"
 #include "daemon/store.h"
 
-/* How old the stored time of last use may get before a hello alone renews it. */
-#define SESSION_RENEW_SECONDS 86400
+/* A hello alone renews the stored time of last use when this part of the timeout has gone by: by default, once a day. */
+#define SESSION_RENEW_SHARE 7
 
 #define SESSION_ROW_VERSION 1
 
@@ -52,11 +52,14 @@ struct session {
 	int all_code;
 };
 
-void sessions_init(struct sessions *sessions, struct engine *engine, uint64_t window)
+void sessions_init(struct sessions *sessions, struct engine *engine, uint64_t window, uint64_t timeout)
 {
-	/* Rows outlive configurations: never fewer than the protocol's default. */
-	*sessions =
-	    (struct sessions){.engine = engine, .window = window > SESSION_WINDOW_MIN ? window : SESSION_WINDOW_MIN};
+	*sessions = (struct sessions){
+	    .engine = engine,
+	    /* Rows outlive configurations: never fewer than the protocol's default. */
+	    .window = window > SESSION_WINDOW_MIN ? window : SESSION_WINDOW_MIN,
+	    .renew_seconds = timeout / SESSION_RENEW_SHARE,
+	};
 }
 
 void sessions_free(struct sessions *sessions)
@@ -236,7 +239,7 @@ int session_open(struct sessions *sessions, const char *store_key, const uint8_t
 		return failure_set(failure, ERROR_CORRUPT, "the stored row of this session cannot be read");
 	}
 	/* A hello is a use: a session that only reads must not be forgotten. */
-	if (session->stored && session->last_use + SESSION_RENEW_SECONDS < now_seconds()) {
+	if (session->stored && session->last_use + sessions->renew_seconds < now_seconds()) {
 		session->renew = true;
 		mark_changed(sessions, session);
 	}
@@ -432,6 +435,18 @@ void session_resume(struct sessions *sessions, struct session *session)
 }
 
 /* ---- the batch ---- */
+
+bool sessions_renewing(const struct sessions *sessions)
+{
+	const struct session *session;
+
+	LL_FOREACH2(sessions->changed, session, next_changed)
+	{
+		if (session->renew)
+			return true;
+	}
+	return false;
+}
 
 int sessions_finish(struct sessions *sessions, struct failure *failure)
 {

@@ -30,10 +30,12 @@ struct sessions {
 	struct engine *engine;
 	struct session *changed;  /* by this batch */
 	uint64_t window;	  /* refused ids kept: the in-flight limit */
+	uint64_t renew_seconds;	  /* age of the stored time of last use from which a hello renews it */
 	struct buffer key, value; /* scratch */
 };
 
-void sessions_init(struct sessions *sessions, struct engine *engine, uint64_t window);
+/* sessions_init(sessions, engine, window, timeout) - @timeout: seconds after which a session is forgotten. */
+void sessions_init(struct sessions *sessions, struct engine *engine, uint64_t window, uint64_t timeout);
 void sessions_free(struct sessions *sessions);
 
 /*
@@ -73,6 +75,9 @@ bool session_record(struct sessions *sessions, struct session *session, struct j
 
 /* session_resume(session) - writes are taken again. */
 void session_resume(struct sessions *sessions, struct session *session);
+
+/* sessions_renewing(sessions) - is there a time of last use to be written down, and so a transaction needed? */
+bool sessions_renewing(const struct sessions *sessions);
 
 /* sessions_finish(sessions, failure) - before commit: write the rows of the changed sessions. */
 int sessions_finish(struct sessions *sessions, struct failure *failure);

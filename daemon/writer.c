@@ -1,12 +1,12 @@
 #include "daemon/writer.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "daemon/batch.h"
+#include "daemon/clock.h"
 #include "daemon/gate.h"
 #include "daemon/log.h"
 #include "daemon/stats.h"
@@ -17,7 +17,7 @@
 /* The part of a recent sync that a batch may wait to fill. */
 #define LINGER_SHARE 10
 
-/* How often forgotten sessions are looked for. */
+/* How often forgotten sessions are looked for; more often if they are forgotten sooner. */
 #define EXPIRE_INTERVAL_SECONDS 3600
 
 struct writer {
@@ -38,14 +38,6 @@ struct writer {
 	uint64_t next_expiry;
 	uint64_t checkpoint_floor; /* do not try again before the log has grown beyond this */
 };
-
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 void writer_submit(struct writer *writer, struct job_list *jobs)
 {
@@ -94,21 +86,24 @@ static void linger(struct writer *writer)
 		wanted = writer->options.batch_requests;
 	/* Counted from the last commit: whoever comes after a quiet time does not wait at all. */
 	sleep_for(writer, wanted, writer->last_end_us + sync_us / LINGER_SHARE);
-	bool claims = false;
 }
 
-/* Takes jobs off the queue up to the caps; at least one. */
+/*
+ * Takes jobs off the queue up to the caps; at least one. A hello never shares a batch with an earlier claim: it runs
+ * before the transaction, reads the claim, and may free a store that was never made.
+ */
 static void take_batch(struct writer *writer, struct job_list *jobs)
 {
+	bool claims = false;
 	size_t bytes = 0;
 
 	while (writer->queue.head != NULL && jobs->count < writer->options.batch_requests) {
-		claims |= next->kind == JOB_CLAIM;
 		const struct job *next = writer->queue.head;
 
 		bytes += next->frame_size;
 		if (jobs->count > 0 && (bytes > writer->options.batch_bytes || (claims && next->kind == JOB_HELLO)))
 			break;
+		claims |= next->kind == JOB_CLAIM;
 		job_list_push(jobs, job_list_pop(&writer->queue));
 	}
 }
@@ -159,15 +154,14 @@ static bool checkpoint(struct writer *writer)
 	return true;
 }
 
-static void expire(struct writer *writer)
+static bool expire(struct writer *writer)
 {
-	uint64_t now = (uint64_t)time(NULL);
+	uint64_t now = (uint64_t)time(NULL), timeout = writer->options.session_timeout;
 
 	if (now < writer->next_expiry)
-		return;
-	writer->next_expiry = now + EXPIRE_INTERVAL_SECONDS;
-	if (now > writer->options.session_timeout)
-		batch_expire_sessions(&writer->batch, now - writer->options.session_timeout);
+		return true;
+	writer->next_expiry = now + (timeout < EXPIRE_INTERVAL_SECONDS ? timeout : EXPIRE_INTERVAL_SECONDS);
+	return now <= timeout || batch_expire_sessions(&writer->batch, now - timeout);
 }
 
 static void *run(void *context)
@@ -183,9 +177,8 @@ static void *run(void *context)
 		if (!fatal) {
 			/* Answers first: the log is moved while the clients think. */
 			writer->options.finished(writer->options.context, &jobs, false);
-			writer->last_end_us = now_us();
-			fatal = !checkpoint(writer);
-			expire(writer);
+			writer->last_end_us = clock_us();
+			fatal = !checkpoint(writer) || !expire(writer);
 		}
 		if (fatal) {
 			writer->options.finished(writer->options.context, &jobs, true);

@@ -7,6 +7,7 @@
  * then, with the gate closed, the little that is left and the new start (RESTART). The file keeps its size: writing
  * over it syncs faster than letting it grow again.
  */
+#include "daemon/clock.h"
 #include "daemon/sqlite/sqlite.h"
 
 #include <errno.h>
@@ -124,12 +125,12 @@ int sqlite_checkpoint(struct engine *base, const struct engine_gate *gate, struc
 		      struct failure *failure)
 {
 	struct sqlite_engine *engine = sqlite_engine(base);
-	uint64_t start = sqlite_now_us(), closed;
+	uint64_t start = clock_us(), closed;
 	int result, frames = -1;
 
 	*out = (struct engine_checkpoint_result){.log_bytes_before = sqlite_log_bytes(base)};
 	result = sqlite3_wal_checkpoint_v2(engine->db, "main", SQLITE_CHECKPOINT_PASSIVE, &frames, NULL);
-	closed = sqlite_now_us();
+	closed = clock_us();
 	out->passive_us = closed - start;
 	if (frames > 0)
 		out->log_bytes_before = frames_bytes(engine, (uint64_t)frames);
@@ -142,7 +143,7 @@ int sqlite_checkpoint(struct engine *base, const struct engine_gate *gate, struc
 	result = sqlite3_wal_checkpoint_v2(engine->db, "main", SQLITE_CHECKPOINT_RESTART, NULL, NULL);
 	if (gate != NULL)
 		gate->open(gate->context);
-	out->gate_closed_us = sqlite_now_us() - closed;
+	out->gate_closed_us = clock_us() - closed;
 	if (result == SQLITE_OK) {
 		out->complete = true;
 		engine->log_frames = 0;

@@ -23,7 +23,6 @@
 
 #include <sqlite3.h>
 #include <stdatomic.h>
-#include <time.h>
 
 /* The daemon's own table. */
 #define SQLITE_OWN_TABLE "kyneta_stored"
@@ -103,15 +102,6 @@ struct sqlite_engine {
 static inline struct sqlite_engine *sqlite_engine(struct engine *engine)
 {
 	return (struct sqlite_engine *)engine;
-}
-
-/* Microseconds on the monotonic clock. */
-static inline uint64_t sqlite_now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 static inline bool sqlite_begins_with(struct span bytes, struct span prefix)

@@ -1,4 +1,5 @@
 /* transaction: begin, commit, rollback, and waiting for the locks of other programs (sqlite.h). Writer thread. */
+#include "daemon/clock.h"
 #include "daemon/sqlite/sqlite.h"
 
 #define WAIT_STEP_MAX_MS 20
@@ -17,7 +18,7 @@ int sqlite_busy(void *context, int count)
 {
 	struct sqlite_engine *engine = context;
 	struct sqlite_patience *patience = &engine->patience;
-	uint64_t now = sqlite_now_us();
+	uint64_t now = clock_us();
 
 	if (count == 0) {
 		patience->started_us = now;

@@ -1,0 +1,16 @@
+/* clock: the monotonic clock, for durations and deadlines. Any thread. */
+#ifndef KYNETA_DAEMON_CLOCK_H
+#define KYNETA_DAEMON_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+static inline uint64_t clock_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+#endif
