@@ -14,15 +14,16 @@
 struct failure {
 	int code; /* enum error_code */
 	/*
-	 * Whether a transaction that ended this way happened is not known (a failed fsync or write-back): the process must
-	 * answer what waits with OUTCOME_UNKNOWN and end without closing the database.
+	 * Whether a transaction that ended this way happened is not known (a failed fsync or write-back): the process
+	 * must answer what waits with OUTCOME_UNKNOWN and end without closing the database.
 	 */
 	bool fatal;
-	const char *detail; /* static: "mixed-layouts" … for ERROR_INCOMPATIBLE_FORMAT; else NULL */
+	const char *detail;		    /* static: "mixed-layouts" … for ERROR_INCOMPATIBLE_FORMAT; else NULL */
 	char message[FAILURE_MESSAGE_SIZE]; /* UTF-8, cut at a character */
 };
 
-/* failure_set(failure, code, format, …) - fill it in (fatal false, detail NULL); returns @code. @failure may be NULL. */
+/* failure_set(failure, code, format, …) - fill it in (fatal false, detail NULL); returns @code. @failure may be NULL.
+ */
 int failure_set(struct failure *failure, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -57,6 +57,9 @@ static void turn(struct server *server)
 			connection_turn(connection);
 		}
 	}
+	if (server->answered)
+		writer_answered(server->writer);
+	server->answered = false;
 	server->outstanding += server->to_writer.count + server->to_readers.count;
 	writer_submit(server->writer, &server->to_writer);
 	readers_submit(server->readers, &server->to_readers);
@@ -97,6 +100,7 @@ static void on_wake(uv_async_t *handle)
 	server->fatal = false;
 	pthread_mutex_unlock(&server->mutex);
 	server->outstanding -= jobs.count;
+	server->answered = true;
 	while ((job = job_list_pop(&jobs)) != NULL) {
 		if (job->connection != NULL)
 			connection_answer(job->connection, job);

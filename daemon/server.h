@@ -41,6 +41,7 @@ struct server {
 	struct handle *handles;
 	struct job_list to_writer, to_readers; /* handed over at the end of the turn */
 	size_t outstanding;		       /* with the threads now */
+	bool answered;			       /* results came back in this turn */
 
 	/* what is held in all */
 	uint64_t in_flight, request_bytes, reply_bytes, reply_reserved;

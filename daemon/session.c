@@ -7,7 +7,8 @@
 #include "daemon/hash.h"
 #include "daemon/store.h"
 
-/* A hello alone renews the stored time of last use when this part of the timeout has gone by: by default, once a day. */
+/* A hello alone renews the stored time of last use when this part of the timeout has gone by: by default, once a day.
+ */
 #define SESSION_RENEW_SHARE 7
 
 #define SESSION_ROW_VERSION 1

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "daemon/batch.h"
@@ -14,8 +16,9 @@
 /* Waiting for more pays where a sync is slow; a disk that syncs faster than this loses by it. */
 #define LINGER_SYNC_US_MIN 150
 
-/* The part of a recent sync that a batch may wait to fill. */
-#define LINGER_SHARE 10
+/* Parts of a recent sync: how long a batch waits for the next request, and how long in all while they come. */
+#define LINGER_GAP_SHARE  20
+#define LINGER_MOST_SHARE 2
 
 /* How often forgotten sessions are looked for; more often if they are forgotten sooner. */
 #define EXPIRE_INTERVAL_SECONDS 3600
@@ -31,6 +34,7 @@ struct writer {
 	bool waiting;  /* the writer sleeps: wake it */
 	size_t wanted; /* … once so many are queued */
 	bool stopping;
+	_Atomic bool answers_out; /* the last batch's answers are written: the next requests may come */
 	/* writer thread */
 	size_t last_batch;
 	uint64_t last_end_us; /* when its answers went out */
@@ -38,6 +42,11 @@ struct writer {
 	uint64_t next_expiry;
 	uint64_t checkpoint_floor; /* do not try again before the log has grown beyond this */
 };
+
+void writer_answered(struct writer *writer)
+{
+	atomic_store(&writer->answers_out, true);
+}
 
 void writer_submit(struct writer *writer, struct job_list *jobs)
 {
@@ -73,19 +82,26 @@ static void sleep_for(struct writer *writer, size_t wanted, uint64_t until_us)
 
 /*
  * The convoy: of clients that wait for their answers, half are in the batch and the other half in the queue, and they
- * would take turns for ever. Waiting a little for those just answered joins the two halves.
+ * would take turns for ever. Waiting a little for those just answered joins the two halves: as long as their answers
+ * are still being written, and then as long as one request follows the other.
  */
 static void linger(struct writer *writer)
 {
-	uint64_t sync_us = writer->batch.recent_sync_us;
-	size_t wanted = writer->expected;
+	uint64_t sync_us = writer->batch.recent_sync_us, until_us, limit_us;
+	size_t wanted = writer->expected, before;
 
 	if (sync_us < LINGER_SYNC_US_MIN)
 		return;
 	if (wanted > writer->options.batch_requests)
 		wanted = writer->options.batch_requests;
 	/* Counted from the last commit: whoever comes after a quiet time does not wait at all. */
-	sleep_for(writer, wanted, writer->last_end_us + sync_us / LINGER_SHARE);
+	limit_us = writer->last_end_us + sync_us / LINGER_MOST_SHARE;
+	do {
+		before = writer->queue.count;
+		until_us = clock_us() + sync_us / LINGER_GAP_SHARE;
+		sleep_for(writer, wanted, until_us < limit_us ? until_us : limit_us);
+	} while (writer->queue.count < wanted && (writer->queue.count > before || !atomic_load(&writer->answers_out)) &&
+		 clock_us() < limit_us && !writer->stopping);
 }
 
 /*
@@ -169,6 +185,7 @@ static void *run(void *context)
 	struct writer *writer = context;
 	struct job_list jobs = {0};
 
+	prctl(PR_SET_TIMERSLACK, 1UL); /* lingering is a matter of microseconds */
 	while (gather(writer, &jobs)) {
 		bool fatal;
 
@@ -176,6 +193,7 @@ static void *run(void *context)
 		fatal = !batch_run(&writer->batch, &jobs);
 		if (!fatal) {
 			/* Answers first: the log is moved while the clients think. */
+			atomic_store(&writer->answers_out, false);
 			writer->options.finished(writer->options.context, &jobs, false);
 			writer->last_end_us = clock_us();
 			fatal = !checkpoint(writer) || !expire(writer);

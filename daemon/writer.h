@@ -3,9 +3,10 @@
  *
  * Jobs are queued from the loop thread in the order they arrived. The writer takes everything queued (up to a cap),
  * runs it as one transaction and commits once; while it commits, the next batch forms. Results go back to the loop
- * thread in one wake-up per batch. Where syncs are slow, it waits up to about a tenth of the recent sync time for as
- * many requests as the last batch and the queue had: clients that wait for their answers come back together, and nobody
- * is left for the next commit.
+ * thread in one wake-up per batch. Where syncs are slow, it waits for as many requests as the last batch and
+ * the queue had: while their answers are being written, then as long as each next request comes within a twentieth of
+ * the recent sync time, and at most half of it. So clients that wait for their answers come back together, and nobody is
+ * left for the next commit.
  *
  * One bad request never spoils a batch: a rule's refusal changes nothing, and when the database refuses a statement the
  * batch is run again without the culprit. A failed fsync or write-back is the end: the results go out as unknown and
@@ -40,6 +41,9 @@ int writer_start(const struct writer_options *options, struct writer **writer, s
 
 /* writer_submit(writer, jobs) - queue jobs in order; @jobs is empty then. Loop thread only; never blocks for long. */
 void writer_submit(struct writer *writer, struct job_list *jobs);
+
+/* writer_answered(writer) - the answers of the last batch are on their way to the clients. Loop thread only. */
+void writer_answered(struct writer *writer);
 
 /* writer_stop(writer) - carry out what is queued, end the thread, free everything. */
 void writer_stop(struct writer *writer);
