@@ -77,6 +77,11 @@ class Build:
             raise Failed("failed: " + " ".join(command))
         return json.loads(done.stdout)
 
+    def machine(self, folder):
+        """What is physically here, in words."""
+        command = [self.bench_path, "--machine", "--folder", folder]
+        return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
     def round(self, *options, folder):
         """One round of one subject; its figures."""
         return self.bench("--rounds", 1, *options, folder=folder)["store"]["median"]

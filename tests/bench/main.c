@@ -9,10 +9,12 @@
  *   raw.c        the yardstick: SQLite in process    fill.c       what must be there before
  *   naive.c      processes without a daemon          idle.c       connections that do nothing
  *   plain.c      a plain SQLite loop                 server.c     the daemon's counters
+ *   machine.c    what is physically here
  */
 #include <stdio.h>
 
 #include "tests/bench/first.h"
+#include "tests/bench/machine.h"
 #include "tests/bench/options.h"
 #include "tests/bench/report.h"
 
@@ -43,12 +45,24 @@ static int run_work(struct options *options)
 	return failed == 0 ? 0 : 1;
 }
 
+static int run_machine(const struct options *options)
+{
+	struct machine machine;
+
+	if (machine_measure(&machine, options->measure.target.folder) != 0)
+		return 1;
+	machine_print(&machine, options->json);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct options options;
 	int status;
 
 	options_parse(&options, argc, argv);
+	if (options.machine)
+		return run_machine(&options);
 	status = options.first ? first_run(&options.measure, options.check) : run_work(&options);
 	if (status < 0)
 		fputs("kyneta-store-bench: a measurement failed\n", stderr);

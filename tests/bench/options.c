@@ -54,6 +54,7 @@ static const char usage_text[] =
     "As what\n"
     "  --json                every round's figures, for programs\n"
     "  --plot FILE           latencies by percentile, as SVG\n"
+    "  --machine             nothing but what the disk's sync and the kernel's wake-ups take here\n"
     "  --check               fail if the first figure's ratio at 8 x 64 is below 5\n"
     "\n"
     "Numbers take k, M and G (1024). Exit status: 0; 1 if something failed, or --check missed its goal; 2 bad "
@@ -337,6 +338,7 @@ void options_parse(struct options *options, int argc, char **argv)
 	    {"bytes", required_argument, NULL, 'b'},
 	    {"check", no_argument, NULL, 'k'},
 	    {"json", no_argument, NULL, 'j'},
+	    {"machine", no_argument, NULL, 'P'},
 	    {"plot", required_argument, NULL, 'p'},
 	    {"help", no_argument, NULL, 'h'},
 	    {0},
@@ -345,14 +347,18 @@ void options_parse(struct options *options, int argc, char **argv)
 
 	set_defaults(options);
 	while ((option = getopt_long(argc, argv, "h", list, NULL)) != -1) {
-		if (option == 'h' || option == '?') {
-			fprintf(option == 'h' ? stdout : stderr, usage_text, backend_names());
-			exit(option == 'h' ? 0 : 2);
+		if (option == '?')
+			exit(2); /* getopt has said which */
+		if (option == 'h') {
+			printf(usage_text, backend_names());
+			exit(0);
 		}
 		if (parse_common(options, option, optarg))
 			continue;
 		options->first = false;
-		if (option == 'j')
+		if (option == 'P')
+			options->machine = true;
+		else if (option == 'j')
 			options->json = true;
 		else if (option == 'p')
 			options->plot = optarg;

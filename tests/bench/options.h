@@ -12,7 +12,8 @@ struct options {
 	struct work work, beside;
 	struct trace trace;
 	const char *trace_name;
-	bool first; /* nothing was said about the work: the first figure */
+	bool first;   /* nothing was said about the work: the first figure */
+	bool machine; /* only what is physically here */
 	bool check;
 	bool json;
 	const char *plot; /* NULL: none */

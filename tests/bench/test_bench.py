@@ -140,7 +140,7 @@ def _():
 def _():
     with tempfile.TemporaryDirectory(prefix="kyneta-") as folder:
         for words in (["--connections", "0"], ["--mix", "appendix"], ["--mix", "append=0"], ["--durability", "maybe"],
-                      ["--backend", "paper"], ["--bytes", "12q"], ["--raw", "--mix", "current_meta"]):
+                      ["--backend", "paper"], ["--fast"], ["--bytes", "12q"], ["--raw", "--mix", "current_meta"]):
             lines = run(*words, folder=folder, status=2).stderr.splitlines()
             if len(lines) != 1 or words[0] not in lines[0]:
                 raise AssertionError("%s: %s" % (words, lines))
