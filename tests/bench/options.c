@@ -237,15 +237,16 @@ static bool parse_common(struct options *options, int option, char *text)
 /* The daemon and the libraries of the same build. */
 static void find_build(struct options *options)
 {
-	ssize_t size = readlink("/proc/self/exe", options->libraries, sizeof(options->libraries) - 1);
-
+	char self[sizeof(options->libraries)];
+	ssize_t size = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *slash;
 
-	options->libraries[size < 0 ? 0 : size] = '\0';
-	slash = strrchr(options->libraries, '/');
+	self[size < 0 ? 0 : size] = '\0';
+	slash = strrchr(self, '/');
 	if (slash != NULL)
 		*slash = '\0';
-	snprintf(options->daemon, sizeof(options->daemon), "%s/../../daemon/kyneta-stored", options->libraries);
+	memcpy(options->libraries, self, sizeof(self));
+	snprintf(options->daemon, sizeof(options->daemon), "%s/../../daemon/kyneta-stored", self);
 }
 
 static void set_defaults(struct options *options)

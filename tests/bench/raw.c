@@ -245,6 +245,8 @@ int raw_run(const struct raw_options *options, struct raw_result *result)
 	replay.committed_ns = calloc(options->in_flight, sizeof(*replay.committed_ns));
 	if (atomic_load(&options->log->overflow))
 		fprintf(stderr, "kyneta-store-bench: raw SQLite: the log of statements is not whole\n");
+	else if (atomic_load(&options->log->end) == sizeof(*options->log))
+		fprintf(stderr, "kyneta-store-bench: raw SQLite: the daemon did not load what notes its statements\n");
 	else if (replay.committed_ns == NULL)
 		fail(&replay, "start");
 	else if (connect_database(&replay) == 0)

@@ -36,13 +36,16 @@ def appended(daemon):
         return client.stats()["appends"]
 
 
-@test("without options it prints the first figure")
+@test("without options it prints the first figure: at 8 x 64 at least five times the loop")
 def _():
     with tempfile.TemporaryDirectory(prefix="kyneta-") as folder:
         printed = run(*SHORT, folder=folder).stdout
     for row in ("SQLite, one transaction each", "daemon, 1 x 1 in flight", "daemon, 8 x 1 in flight", "daemon, 8 x 64 in flight"):
         if row not in printed:
             raise AssertionError("%r is not in %s" % (row, printed))
+    ratio = float(printed.split("8 x 64 in flight")[1].split()[1])
+    if ratio < 5:
+        raise AssertionError("8 x 64 is %.2f times the loop" % ratio)
 
 
 @test("exactly as many requests as asked for, over connections, documents and generators")
