@@ -57,6 +57,8 @@ void connection_accept(struct server *server)
 	struct connection *connection = calloc(1, sizeof(*connection));
 
 	/* It stays where it is, and libuv takes no other before it: the tick tries again. */
+	if (connection == NULL && !server->accept_waits)
+		log_write(LOG_ERROR, "there is no memory for another connection: it waits");
 	server->accept_waits = connection == NULL;
 	if (connection == NULL)
 		return;

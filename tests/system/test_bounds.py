@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
-"""Bounds that no single request reaches: many small answers that nobody takes, batches, the age of sessions."""
+"""Bounds that no single request reaches: no memory for a connection, answers that nobody takes, batches, the age of sessions;
+and what is in a socket when the daemon is told to stop."""
 
 import os
+import resource
+import signal
 import sqlite3
 import struct
 import sys
@@ -9,7 +12,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
-from harness import Daemon, Skip, expect_equal, main, test  # noqa: E402
+from harness import SANITIZED, Daemon, Skip, expect_equal, main, test  # noqa: E402
 from kyneta_store_client import (APPEND, PING, READ_ONLY, STATS, VERSION, Connection, Store,  # noqa: E402
                                  entry, frame, meta)
 from msgpack_subset import pack  # noqa: E402
@@ -42,6 +45,58 @@ class Watch:
         while self.read(counter) < least:
             if time.monotonic() > end:
                 raise AssertionError("%s never reaches %d" % (counter, least))
+
+
+# ---- connections --------------------------------------------------------------------------------------------------
+
+
+@test("a connection that there is no memory for waits until there is some")
+def _():
+    if SANITIZED:
+        return      # a sanitizer needs more memory than a limit leaves it
+    some, most = 2100, 4000     # descriptors up to 4,094 go into the table that 2,100 need
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most + 100, max(hard, most + 100)))
+    except (OSError, ValueError):
+        raise Skip("only %d descriptors may be open" % hard) from None
+    with Daemon(hello_timeout=86400) as daemon:
+        # First make the event loop's table large enough: nobody can wait for that.
+        connections = [Connection(daemon.socket) for _ in range(some)]
+        Watch(daemon).until("connections", some + 1)
+        for connection in connections:
+            connection.close()
+        before = resource.prlimit(daemon.pid, resource.RLIMIT_AS)
+        resource.prlimit(daemon.pid, resource.RLIMIT_AS, (4096, before[1]))
+        connections = []
+        while "no memory for another connection" not in daemon.log():
+            connections.append(Connection(daemon.socket))
+            expect_equal(len(connections) <= most, True, "connections without memory")
+        resource.prlimit(daemon.pid, resource.RLIMIT_AS, before)
+        for connection in connections:
+            expect_equal(connection.hello()[1], 0, "a hello")
+            connection.close()
+
+
+# ---- endings ------------------------------------------------------------------------------------------------------
+
+
+@test("what a host wrote before it went is carried out, though the daemon is told to stop first")
+def _():
+    with Daemon() as daemon:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            connection = Connection(daemon.socket)
+            expect_equal(connection.hello()[1], 0, "hello")
+            daemon.signal(signal.SIGSTOP)
+            # In one piece: many small ones would fill the socket.
+            connection.send_bytes(b"".join(frame(pack([id, APPEND, "doc", [meta(META)]])) for id in range(2, 302)))
+            connection.close()
+            daemon.signal(number)
+            daemon.signal(signal.SIGCONT)
+            expect_equal(daemon.wait(), 0, "exit status")
+            daemon.start()
+        with Store(daemon.socket) as store:
+            expect_equal(len(store.load_all("doc")[0]), 600, "records")
 
 
 # ---- answers that nobody takes ------------------------------------------------------------------------------------
