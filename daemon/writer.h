@@ -5,8 +5,8 @@
  * runs it as one transaction and commits once; while it commits, the next batch forms. Results go back to the loop
  * thread in one wake-up per batch. Where syncs are slow, it waits for as many requests as the last batch and
  * the queue had: while their answers are being written, then as long as each next request comes within a twentieth of
- * the recent sync time, and at most half of it. So clients that wait for their answers come back together, and nobody is
- * left for the next commit.
+ * the recent sync time, and at most half of it. So clients that wait for their answers come back together, and nobody
+ * is left for the next commit.
  *
  * One bad request never spoils a batch: a rule's refusal changes nothing, and when the database refuses a statement the
  * batch is run again without the culprit. A failed fsync or write-back is the end: the results go out as unknown and

@@ -1,5 +1,5 @@
 /*
- * request: both directions of what a client asks. WIRE's table of operations, one function per shape of arguments.
+ * request: both directions of what a client asks. The operations of PROTOCOL.md, one function per shape of arguments.
  */
 #include "protocol/elements.h"
 #include "protocol/frame.h"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class SessionRow(NamedTuple):
-    """What the daemon stores per session: see WIRE, Sessions."""
+    """What the daemon stores per session: see PROTOCOL.md, Sessions."""
 
     through: int = 0
     failed: dict = {}          # id -> code, never changed in place

@@ -1,4 +1,4 @@
-/* What the seven operations mean (CONTRACT: semantics that are easy to miss, and the reference's own list), both ways to settle. */
+/* What the seven operations mean (semantics that are easy to miss, and the reference's own list), both ways to settle. */
 import {
   bytes,
   collect,
