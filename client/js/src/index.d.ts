@@ -88,7 +88,7 @@ export interface DaemonStoreOptions {
   onState?: (state: DaemonStoreState, error?: Error) => void
   /** Memory for requests without an answer; beyond it, calls wait. Default 16 MiB. */
   queueBytes?: number
-  /** Aimed-for size of the pages that loadAll and listDocIds fetch. Default: the daemon's, 1 MiB. */
+  /** Aimed-for size of the pages that loadAll and listDocIds fetch; the daemon has a limit, too (1 MiB). Default 512 KiB. */
   pageBytes?: number
 }
 

@@ -91,7 +91,7 @@ function readOptions(given) {
     onError: given.onError ?? printError,
     onState: given.onState ?? printWaiting(),
     queueBytes: given.queueBytes ?? 16 * 1024 * 1024,
-    pageBytes: given.pageBytes ?? 0,
+    pageBytes: given.pageBytes ?? 512 * 1024,
   }
   requireText(options.path, "path")
   if (Buffer.byteLength(options.path) > PATH_MAX_BYTES || options.path.includes("\0"))

@@ -13,6 +13,9 @@ import { CODE, DaemonStoreError } from "./errors.js"
 
 const ARENA_SIZE = 64 * 1024
 
+/** So many arenas are kept to be used anew. */
+const ARENAS_KEPT = 8
+
 /** Text this short is written and read by hand: a call into the runtime costs more. */
 const SHORT = 20
 
@@ -33,16 +36,27 @@ export function requireText(text, what) {
     )
 }
 
+/** Memory for frames. It is used anew when no call has its frame in it any more. */
+class Arena {
+  constructor(size) {
+    this.bytes = Buffer.allocUnsafeSlow(size)
+    this.calls = 0
+  }
+}
+
 /**
  * Frames, one behind the other, in arenas. What lies in one arena side by side can be sent in one piece.
  *
- * A frame that does not fit into the rest of the arena is moved to a new one while it is written.
+ * A frame that does not fit into the rest of the arena is moved to another one while it is written.
  */
 export class FrameWriter {
   constructor() {
-    this.bytes = Buffer.allocUnsafeSlow(ARENA_SIZE)
+    this.arena = new Arena(ARENA_SIZE)
+    this.bytes = this.arena.bytes
     this.start = 0
     this.at = 0
+    /** @type {Arena[]} */
+    this.free = []
   }
 
   #room(size) {
@@ -50,15 +64,31 @@ export class FrameWriter {
     const written = this.at - this.start
     const wanted = written + size
     // A frame that goes on growing moves seldom; one large field gets exactly its room.
-    const bytes = Buffer.allocUnsafeSlow(Math.max(ARENA_SIZE, size < written ? wanted * 2 : wanted))
-    bytes.set(this.bytes.subarray(this.start, this.at), 0)
-    this.bytes = bytes
+    const capacity = Math.max(ARENA_SIZE, size < written ? wanted * 2 : wanted)
+    const arena = (capacity === ARENA_SIZE ? this.free.pop() : undefined) ?? new Arena(capacity)
+    arena.bytes.set(this.bytes.subarray(this.start, this.at), 0)
+    this.arena = arena
+    this.bytes = arena.bytes
     this.start = 0
     this.at = written
   }
 
+  /** A call has its frame in the arena. */
+  take() {
+    this.arena.calls++
+    return this.arena
+  }
+
+  /** The call is answered: what it sent has left this process, and so the memory is free if it was the last. */
+  release(arena) {
+    arena.calls--
+    if (arena.calls === 0 && arena !== this.arena && arena.bytes.length === ARENA_SIZE && this.free.length < ARENAS_KEPT)
+      this.free.push(arena)
+  }
+
   /** Begin a request of so many elements, id and op included. */
   begin(id, op, elements) {
+    if (this.arena.calls === 0 && this.bytes.length === ARENA_SIZE) this.at = 0
     this.start = this.at
     this.#room(16)
     this.at += 4

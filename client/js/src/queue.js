@@ -34,8 +34,8 @@ export class Call {
     this.isWrite = isWrite(op)
     this.id = 0
     this.epoch = 0
-    /** The frame: a part of an arena. */
-    this.bytes = /** @type {any} */ (null)
+    /** The frame: a part of an arena, until the call leaves the queue. */
+    this.arena = /** @type {any} */ (null)
     this.start = 0
     this.end = 0
     /** Handed to this connection's socket, and not answered. */
@@ -71,7 +71,9 @@ function mustSee(call, write) {
 }
 
 export class Queue {
-  constructor() {
+  /** @param {import("./msgpack.js").FrameWriter} writer where the calls' frames are */
+  constructor(writer) {
+    this.writer = writer
     this.first = /** @type {Call | null} */ (null)
     this.last = /** @type {Call | null} */ (null)
     this.next = /** @type {Call | null} */ (null)
@@ -130,7 +132,8 @@ export class Queue {
     this.count--
     this.bytes -= call.size
     if (call.isWrite) this.writes--
-    call.bytes = null
+    this.writer.release(call.arena)
+    call.arena = null
   }
 
   /** The call that is on the wire with this id, or null. */
@@ -236,7 +239,7 @@ export class Queue {
       call.again = false
       call.touched = false
       call.id = this.takeId()
-      writeId(call.bytes, call.start, call.id)
+      writeId(call.arena.bytes, call.start, call.id)
       this.#append(call)
     }
   }

@@ -71,8 +71,8 @@ export class Session {
     this.hello = options.hello
     this.reconnect = options.reconnect
     this.listener = listener
-    this.queue = new Queue()
     this.writer = new FrameWriter()
+    this.queue = new Queue(this.writer)
     /** connecting: no hello answered yet, or not again. closed: for good. */
     this.phase = /** @type {"waiting" | "hello" | "ready" | "closed"} */ ("waiting")
     this.endedBy = /** @type {Error | null} */ (null)
@@ -116,7 +116,7 @@ export class Session {
   /** Queue a call. Its frame lies in the writer, whole. */
   submit(call) {
     const writer = this.writer
-    call.bytes = writer.bytes
+    call.arena = writer.take()
     call.start = writer.start
     call.end = writer.at
     writer.end()
@@ -131,7 +131,7 @@ export class Session {
   abandon(call) {
     call.answered = null
     call.failed = null
-    if (!call.touched && this.phase !== "closed" && call.bytes !== null) this.#finish(call)
+    if (!call.touched && this.phase !== "closed" && call.arena !== null) this.#finish(call)
   }
 
   /** Writes to documents with a failed write are taken again, from here on. */
@@ -419,7 +419,7 @@ export class Session {
     const { queue, socket } = this
     if (this.phase !== "ready" || this.leaving || socket === null || queue.next === null) return
     if (socket.writableLength > SOCKET_QUEUE_MAX) return
-    let bytes = /** @type {Buffer | null} */ (null)
+    let arena = null
     let start = 0
     let end = 0
     let taken = socket.writableLength
@@ -431,22 +431,22 @@ export class Session {
       if (call.touched) this.resent++
       queue.sent()
       taken += call.end - call.start
-      if (bytes === call.bytes && end === call.start && end - start < PIECE_MAX) {
+      if (arena === call.arena && end === call.start && end - start < PIECE_MAX) {
         end = call.end
         continue
       }
-      if (bytes !== null) {
+      if (arena !== null) {
         if (!corked) {
           corked = true
           socket.cork()
         }
-        socket.write(bytes.subarray(start, end))
+        socket.write(arena.bytes.subarray(start, end))
       }
-      bytes = call.bytes
+      arena = call.arena
       start = call.start
       end = call.end
     }
-    if (bytes !== null) socket.write(bytes.subarray(start, end))
+    if (arena !== null) socket.write(arena.bytes.subarray(start, end))
     if (corked) socket.uncork()
   }
 

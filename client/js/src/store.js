@@ -329,7 +329,7 @@ export class DaemonStore {
       // Its own answer tells, and leaves the identity as it is.
       if (after === undefined) continue
       identity = after
-      if (call.bytes === null) continue // answered already
+      if (call.arena === null) continue // answered already
       call.settled = true
       resolve(undefined)
     }

@@ -9,7 +9,7 @@
 import { performance } from "node:perf_hooks"
 import { setImmediate } from "node:timers"
 
-const SLICE_MS = 1.5
+const SLICE_MS = 1
 
 /** @type {number | undefined} */
 let began

@@ -50,7 +50,7 @@ test("frames that outgrow the arena, one after the other", async () => {
     writer.begin(i + 2, 1, 3 + (i % 3))
     for (let k = 0; k <= i % 3; k++) writer.text("é".repeat((i * 997) % 40000))
     writer.end()
-    frames.push([writer.bytes, writer.start, writer.at])
+    frames.push([writer.take().bytes, writer.start, writer.at])
     if (i % 7 === 0) {
       writer.begin(1, 1, 3)
       writer.text("x".repeat(1000))
@@ -61,6 +61,24 @@ test("frames that outgrow the arena, one after the other", async () => {
     const message = unpack(bytes.subarray(start + 4, end))
     equal(message, [i + 2, 1, ...Array(1 + (i % 3)).fill("é".repeat((i * 997) % 40000))])
   }
+})
+
+test("arenas are used anew when their calls are over, and not before", async () => {
+  const writer = new FrameWriter()
+  const memory = new Set()
+  const open = []
+  for (let i = 0; i < 2000; i++) {
+    writer.begin(i + 2, 1, 3)
+    writer.text("x".repeat(1000 + (i % 100)))
+    writer.end()
+    open.push([writer.take(), writer.start, writer.at, i])
+    memory.add(writer.bytes)
+    if (open.length < 150) continue
+    const [[arena, start, end, number]] = open.splice((i * 7) % 20, 1)
+    equal(unpack(arena.bytes.subarray(start + 4, end)), [number + 2, 1, "x".repeat(1000 + (number % 100))])
+    writer.release(arena)
+  }
+  equal(memory.size < 10, true)
 })
 
 test("a frame can be given another id", async () => {
