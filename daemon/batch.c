@@ -7,7 +7,7 @@
 #include "daemon/log.h"
 #include "daemon/stats.h"
 
-/* Weight of the newest commit in the running mean of sync times: one in this many. */
+/* Weight of the newest commit's sync in the running mean: one in this many. */
 #define SYNC_MEAN_WEIGHT 8
 
 int batch_init(struct batch *batch, const struct writer_options *options, struct failure *failure)
@@ -209,7 +209,9 @@ static int commit(struct batch *batch, bool synced, struct attempt *attempt, str
 		stats_add(batches_synced, 1);
 		if (attempt->wrote)
 			batch->unsynced = false;
-		batch->recent_sync_us = (batch->recent_sync_us * (SYNC_MEAN_WEIGHT - 1) + took) / SYNC_MEAN_WEIGHT;
+		batch->recent_sync_us =
+		    (batch->recent_sync_us * (SYNC_MEAN_WEIGHT - 1) + batch->engine->class->sync_us(batch->engine)) /
+		    SYNC_MEAN_WEIGHT;
 	} else {
 		batch->unsynced = true;
 	}

@@ -16,7 +16,7 @@ struct batch {
 	bool unsynced;		 /* something was committed and not synced since */
 	bool foreign;		 /* another program wrote, and that is not accounted for in a commit yet */
 	bool full;		 /* the disk was found full, and has no room yet */
-	uint64_t recent_sync_us; /* running mean of synced commits */
+	uint64_t recent_sync_us; /* running mean of what syncing took */
 };
 
 /* @options must outlive the batch. */

@@ -114,6 +114,8 @@ struct engine_class {
 	int (*begin)(struct engine *engine, bool synced, bool *foreign, struct failure *failure);
 	/* A failure has rolled back, unless failure->fatal: then nobody knows. */
 	int (*commit)(struct engine *engine, struct failure *failure);
+	/* Of the last commit: the time that went into syncing; the rest is work that no disk is to blame for. */
+	uint64_t (*sync_us)(struct engine *engine);
 	void (*rollback)(struct engine *engine);
 	/* Everything committed so far is on the disk when this returns. Outside a transaction. */
 	int (*sync)(struct engine *engine, struct failure *failure);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -38,7 +39,7 @@ void server_finished(struct server *server, struct job_list *jobs, bool fatal)
 	server->fatal |= fatal;
 	pthread_mutex_unlock(&server->mutex);
 	if (wake || fatal)
-		uv_async_send(&server->wake);
+		eventfd_write(server->wake_fd, 1);
 }
 
 static void turn(struct server *server)
@@ -86,13 +87,17 @@ static void die(struct server *server)
 	_exit(EXIT_CODE_STORAGE);
 }
 
-static void on_wake(uv_async_t *handle)
+static void on_wake(uv_poll_t *handle, int status, int events)
 {
 	struct server *server = handle->data;
+	eventfd_t count;
 	struct job_list jobs;
 	struct job *job;
 	bool fatal;
 
+	(void)status;
+	(void)events;
+	eventfd_read(server->wake_fd, &count); /* before the list is taken: whoever adds to an empty one wakes again */
 	pthread_mutex_lock(&server->mutex);
 	jobs = server->finished;
 	server->finished = (struct job_list){0};
@@ -262,7 +267,10 @@ int server_init(struct server *server, const struct config *config, int listen_f
 	uv_timer_init(&server->loop, &server->tick);
 	uv_signal_init(&server->loop, &server->sigterm);
 	uv_signal_init(&server->loop, &server->sigint);
-	status = uv_async_init(&server->loop, &server->wake, on_wake);
+	server->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	status = server->wake_fd < 0 ? -errno : uv_poll_init(&server->loop, &server->wake, server->wake_fd);
+	if (status == 0)
+		status = uv_poll_start(&server->wake, UV_READABLE, on_wake);
 	if (status != 0)
 		return init_failed(status, "cannot make a wake-up", message, size);
 	for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++)
@@ -290,5 +298,6 @@ int server_run(struct server *server)
 	}
 	uv_run(&server->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&server->loop);
+	close(server->wake_fd);
 	return server->exit_code;
 }

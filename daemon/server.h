@@ -28,7 +28,8 @@ struct server {
 	struct readers *readers;
 	uv_loop_t loop;
 	uv_pipe_t listener;
-	uv_async_t wake;
+	int wake_fd; /* an eventfd: uv_async_t would spin until the waking thread is through with its write */
+	uv_poll_t wake;
 	uv_check_t turn;     /* the end of a turn: after the sockets were served, */
 	uv_prepare_t before; /*   and before the loop sleeps */
 	uv_timer_t tick;

@@ -430,6 +430,7 @@ const struct engine_class engine_sqlite = {
     .forget = sqlite_forget,
     .begin = sqlite_begin,
     .commit = sqlite_commit,
+    .sync_us = sqlite_sync_us,
     .rollback = sqlite_rollback,
     .sync = sqlite_sync,
     .log_bytes = sqlite_log_bytes,

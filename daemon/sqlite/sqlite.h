@@ -5,6 +5,7 @@
  *   sqlite.c       open, take, close; the class table
  *   transaction.c  begin, commit, rollback, sync; waiting for locks of other programs
  *   checkpoint.c   moving the log into the database; making everything durable
+ *   stopwatch.c    how long the syncs of the log take
  *   schema.c       looking at tables: are they there, of the right shape, with rows; making new ones
  *   detect.c       which store these tables are, or why it is refused; without any SQL
  *   statements.c   the writer's statements on rows, metadata and own rows
@@ -76,6 +77,13 @@ struct sqlite_patience {
 	uint64_t told_us;    /* when options.waiting was last called */
 };
 
+/* stopwatch.c */
+struct sqlite_stopwatch {
+	sqlite3_io_methods methods; /* first: the log's file points here */
+	const sqlite3_io_methods *own;
+	uint64_t sync_us; /* since it was started */
+};
+
 struct sqlite_engine {
 	struct engine base;
 	struct engine_options options; /* path is a copy */
@@ -90,6 +98,7 @@ struct sqlite_engine {
 	bool foreign;	 /* another program wrote, seen outside of begin */
 	int64_t data_version; /* as of the last look */
 	struct sqlite_patience patience;
+	struct sqlite_stopwatch stopwatch;
 	sqlite3_stmt *begin_statement, *commit_statement, *rollback_statement, *version_statement;
 	sqlite3_stmt *own[OWN_STATEMENTS];
 	struct sqlite_tables *tables;
@@ -108,6 +117,12 @@ static inline bool sqlite_begins_with(struct span bytes, struct span prefix)
 {
 	return bytes.size >= prefix.size && (prefix.size == 0 || memcmp(bytes.data, prefix.data, prefix.size) == 0);
 }
+
+/* ---- stopwatch.c ---- */
+
+/* sqlite_stopwatch_start(engine) - from now on count the time that syncs of the log take: sqlite_sync_us. */
+void sqlite_stopwatch_start(struct sqlite_engine *engine);
+uint64_t sqlite_sync_us(struct engine *engine);
 
 /* ---- trouble.c ---- */
 

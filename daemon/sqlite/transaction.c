@@ -106,6 +106,7 @@ int sqlite_commit(struct engine *base, struct failure *failure)
 	int code, result;
 
 	sqlite_patience_start(engine, false, 0);
+	sqlite_stopwatch_start(engine);
 	sqlite3_step(engine->commit_statement);
 	result = sqlite3_reset(engine->commit_statement);
 	if (result == SQLITE_OK)
