@@ -47,12 +47,12 @@ function entry(i) {
 
 const documentId = i => `doc/${i % DOCUMENTS}`
 
-async function appends(store, count, inFlight) {
+async function appends(store, count, inFlight, documents = DOCUMENTS) {
   let next = 0
   const one = async () => {
     while (next < count) {
       const i = next++
-      await store.append(documentId(i), entry(i))
+      await store.append(documentId(i % documents), entry(i))
     }
   }
   await Promise.all(Array.from({ length: inFlight }, one))
@@ -107,7 +107,8 @@ async function list(store, times) {
 
 const WORKLOADS = [
   { name: "append, synced, 1 in flight, settle done", goal: 0.8, count: 2000, run: (store, n) => appends(store, n, 1) },
-  { name: "append, synced, 64 in flight, settle done", goal: 10, count: 4000, run: (store, n) => appends(store, n, 64) },
+  { name: "append, synced, 64 in flight to 1 document, settle done", goal: 10, count: 8000, run: (store, n) => appends(store, n, 64, 1) },
+  { name: "append, synced, 64 in flight to 64 documents, settle done", goal: 10, count: 8000, run: (store, n) => appends(store, n, 64) },
   { name: "append, synced, 1 in flight, settle sent", goal: 3, count: 4000, ours: "sent", run: (store, n) => appends(store, n, 1) },
   { name: "loadAll of 100,000 records", goal: 1, count: 100_000, isLoad: true, run: (store, n) => load(store, "large", n) },
   { name: "currentMeta, 1 in flight", goal: 0.5, count: 5000, run: (store, n) => metas(store, n, 1) },
