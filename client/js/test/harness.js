@@ -48,6 +48,24 @@ export function testBoth(name, run) {
   for (const settle of SETTLES) test(`${name} (settle ${settle})`, () => run(settle))
 }
 
+/* ---- processes ---- */
+
+/** Ended with this one, however it ends. @type {Set<number>} */
+const started = new Set()
+
+/** A process that a test has started; goes when it ends, and with this process at the latest. */
+export function own(child) {
+  const { pid } = child
+  if (pid === undefined) return
+  started.add(pid)
+  child.on("exit", () => started.delete(pid))
+}
+
+process.on("exit", () => {
+  for (const pid of started) process.kill(pid, "SIGKILL")
+})
+for (const signal of /** @type {const} */ (["SIGTERM", "SIGINT"])) process.on(signal, () => process.exit(1))
+
 /* ---- a daemon ---- */
 
 export class Daemon {
@@ -89,6 +107,7 @@ export class Daemon {
     const log = fs.openSync(this.logPath, "a")
     const child = spawn(DAEMON, words, { stdio: ["ignore", log, log] })
     fs.closeSync(log)
+    own(child)
     this.process = child
     this.ended = new Promise(resolve => {
       child.on("exit", (code, signal) => resolve(signal ?? code))

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process"
 import path from "node:path"
 import process from "node:process"
 import { fileURLToPath } from "node:url"
+import { own } from "./harness.js"
 
 const HERE = path.dirname(fileURLToPath(import.meta.url))
 
@@ -12,6 +13,7 @@ export function start(program, ...words) {
   const child = spawn(process.execPath, [...run, path.join(HERE, program), ...words], {
     stdio: ["pipe", "pipe", "pipe"],
   })
+  own(child)
   const process_ = { child, stdout: "", stderr: "", lines: [], waiting: /** @type {((line: string) => void)[]} */ ([]) }
   let rest = ""
   child.stdout.setEncoding("utf8")
