@@ -188,7 +188,7 @@ static int submit(kyneta_store *store, struct request *request, const struct rec
 static int submit_records(kyneta_store *store, struct request *request, const struct kyneta_store_record *records,
 			  size_t count, kyneta_store_done_fn done, void *context)
 {
-	struct record room[RECORDS_INLINE], *converted = room;
+	struct record room[RECORDS_INLINE] = {{0}}, *converted = room;
 	int code;
 
 	if (count > RECORDS_INLINE)

@@ -26,4 +26,11 @@ struct failure {
  */
 int failure_set(struct failure *failure, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* failure_no_memory(failure) - the commonest one; returns ERROR_IO_ERROR. */
+static inline int failure_no_memory(struct failure *failure)
+{
+	failure_set(failure, ERROR_IO_ERROR, "out of memory");
+	return ERROR_IO_ERROR;
+}
+
 #endif

@@ -11,11 +11,6 @@
 #define PAGE_FULL_ROWS 4096
 #define PAGE_ROW_BYTES 256
 
-static int no_memory(struct failure *failure)
-{
-	return failure_set(failure, ERROR_IO_ERROR, "out of memory");
-}
-
 /* The generation of a document in this snapshot: its own number, or the floor if that is higher. */
 static int read_number(struct store_reading *reading, struct span key, uint64_t *number, struct failure *failure)
 {
@@ -40,7 +35,7 @@ static int read_generation(struct store_reading *reading, const struct engine_ta
 		return code;
 	own_key_generation(&reading->key, tables, document);
 	if (reading->key.failed)
-		return no_memory(failure);
+		return failure_no_memory(failure);
 	code = read_number(reading, buffer_span(&reading->key), generation, failure);
 	if (code == 0 && *generation < floor)
 		*generation = floor;
@@ -61,7 +56,7 @@ static int read_document(struct store_reading *reading, const struct engine_tabl
 	code = reading->reader->class->reader_get_document(reading->reader, tables, document, found, &reading->value,
 							   &at->next, failure);
 	if (code == 0 && reading->value.failed)
-		return no_memory(failure);
+		return failure_no_memory(failure);
 	return code;
 }
 
@@ -194,7 +189,7 @@ static int read_page(struct store_reading *reading, const struct engine_tables *
 	stats_add(records_read, load.page.count);
 	if (reading->scratch.capacity > reading->page_bytes)
 		buffer_free(&reading->scratch);
-	return reading->value.failed ? no_memory(failure) : 0;
+	return reading->value.failed ? failure_no_memory(failure) : 0;
 }
 
 /* ---- list_doc_ids ---- */
@@ -246,7 +241,7 @@ static int read_listing(struct store_reading *reading, const struct engine_table
 		cursor_put_list(&reading->key, tables->key, prefix, buffer_span(&reading->value));
 	page_end_documents(&job->reply, &listing.page, listing.more, buffer_span(&reading->key));
 	stats_add(listings, 1);
-	return reading->key.failed || reading->value.failed ? no_memory(failure) : 0;
+	return reading->key.failed || reading->value.failed ? failure_no_memory(failure) : 0;
 }
 
 int store_read(struct store_reading *reading, struct job *job)
@@ -262,7 +257,7 @@ int store_read(struct store_reading *reading, struct job *job)
 	else
 		code = read_listing(reading, tables, job, &failure);
 	if (code == 0 && job->reply.failed)
-		code = no_memory(&failure);
+		code = failure_no_memory(&failure);
 	if (code == 0)
 		return 0;
 	buffer_free(&job->reply);

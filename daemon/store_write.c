@@ -6,11 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int no_memory(struct failure *failure)
-{
-	return failure_set(failure, ERROR_IO_ERROR, "out of memory");
-}
-
 /* The tables as this batch sees them: those it made itself are not committed yet. */
 static const struct engine_tables *store_tables(const struct store *store)
 {
@@ -43,7 +38,7 @@ static int read_generation(struct stores *stores, const struct engine_tables *ta
 	own_key_generation(&stores->key, tables, id);
 	buffer_reset(&stores->meta);
 	if (stores->key.failed)
-		return no_memory(failure);
+		return failure_no_memory(failure);
 	code = engine->class->get_own(engine, buffer_span(&stores->key), &found, &stores->meta, failure);
 	if (code != 0)
 		return code;
@@ -78,15 +73,15 @@ static int document_get(struct stores *stores, struct store *store, struct span 
 		if (code != 0)
 			return code;
 		if (stores->meta.failed)
-			return no_memory(failure);
+			return failure_no_memory(failure);
 		if (found) {
 			state.meta = meta_text_new(buffer_span(&stores->meta));
 			if (state.meta == NULL)
-				return no_memory(failure);
+				return failure_no_memory(failure);
 		}
 	}
 	*document = document_add(&stores->documents, store, id, state);
-	return *document == NULL ? no_memory(failure) : 0;
+	return *document == NULL ? failure_no_memory(failure) : 0;
 }
 
 int store_position(struct stores *stores, struct job *job, struct position *at, struct failure *failure)
@@ -238,7 +233,7 @@ static int put_records(struct stores *stores, struct job *job, struct document *
 		struct engine_row row;
 
 		if (row_encode(&record, &stores->scratch, &row) != 0)
-			return no_memory(failure);
+			return failure_no_memory(failure);
 		code =
 		    engine->class->put_row(engine, tables, job->request.document, document->state.next, &row, failure);
 		if (code != 0)
@@ -250,7 +245,7 @@ static int put_records(struct stores *stores, struct job *job, struct document *
 	if (last_meta.data == NULL)
 		return 0;
 	if (!document_set_meta(document, last_meta))
-		return no_memory(failure);
+		return failure_no_memory(failure);
 	return engine->class->put_meta(engine, tables, job->request.document, last_meta, failure);
 }
 
@@ -264,7 +259,7 @@ static int new_generation(struct stores *stores, struct job *job, struct documen
 	buffer_reset(&stores->meta);
 	own_number_put(&stores->meta, document->state.generation);
 	if (stores->key.failed || stores->meta.failed)
-		return no_memory(failure);
+		return failure_no_memory(failure);
 	return stores->engine->class->put_own(stores->engine, buffer_span(&stores->key), buffer_span(&stores->meta),
 					      failure);
 }

@@ -8,11 +8,6 @@
 /* More numbers than one write-ahead log can hold replaces and deletes; and far from where counting would end. */
 #define POWER_LOSS_JUMP (UINT64_C(1) << 28)
 
-static int no_memory(struct failure *failure)
-{
-	return failure_set(failure, ERROR_IO_ERROR, "out of memory");
-}
-
 static int read_number(struct stores *stores, struct span key, uint64_t *number, struct failure *failure)
 {
 	struct engine *engine = stores->engine;
@@ -216,7 +211,7 @@ static int store_of_tables(struct stores *stores, const struct table_names *name
 	}
 	*store = store_new(stores, names);
 	if (*store == NULL)
-		return no_memory(failure);
+		return failure_no_memory(failure);
 	atomic_store(&(*store)->tables, tables);
 	return 0;
 }
@@ -289,7 +284,7 @@ static int write_number(struct stores *stores, struct span key, uint64_t number,
 	buffer_reset(&stores->meta);
 	own_number_put(&stores->meta, number);
 	if (stores->meta.failed)
-		return no_memory(failure);
+		return failure_no_memory(failure);
 	return stores->engine->class->put_own(stores->engine, key, buffer_span(&stores->meta), failure);
 }
 

@@ -17,7 +17,7 @@
 #define LINGER_SYNC_US_MIN 150
 
 /* Parts of a recent sync: how long a batch waits for the next request, and how long in all while they come. */
-#define LINGER_GAP_SHARE  20
+#define LINGER_GAP_SHARE  10
 #define LINGER_MOST_SHARE 2
 
 /* How often forgotten sessions are looked for; more often if they are forgotten sooner. */

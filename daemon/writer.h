@@ -4,7 +4,7 @@
  * Jobs are queued from the loop thread in the order they arrived. The writer takes everything queued (up to a cap),
  * runs it as one transaction and commits once; while it commits, the next batch forms. Results go back to the loop
  * thread in one wake-up per batch. Where syncs are slow, it waits for as many requests as the last batch and
- * the queue had: while their answers are being written, then as long as each next request comes within a twentieth of
+ * the queue had: while their answers are being written, then as long as each next request comes within a tenth of
  * the recent sync time, and at most half of it. So clients that wait for their answers come back together, and nobody
  * is left for the next commit.
  *

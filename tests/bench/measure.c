@@ -58,7 +58,7 @@ double median_of(const double *values, unsigned count)
 
 double measure_median(const struct measurement *measurement, enum subject subject, size_t member)
 {
-	double values[ROUNDS_MAX];
+	double values[ROUNDS_MAX] = {0};
 	unsigned count = measurement->options->rounds;
 
 	for (unsigned i = 0; i < count; i++)

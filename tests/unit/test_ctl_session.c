@@ -187,7 +187,7 @@ static enum verdict refuse(struct expectation *expectation, const char *message)
 	struct kyneta_store_answer answer = {.error = &error};
 	enum verdict verdict;
 
-	snprintf(error.message, sizeof(error.message), "%s", message);
+	snprintf(error.message, sizeof(error.message), "%.*s", (int)sizeof(error.message) - 1, message);
 	verdict = expectation_judge(expectation, &answer);
 	expectation_free(expectation);
 	return verdict;
