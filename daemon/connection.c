@@ -1,10 +1,10 @@
 #include "daemon/connection.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -39,17 +39,14 @@ void connection_touch(struct connection *connection)
 	LL_PREPEND2(connection->server->dirty, connection, dirty_next);
 }
 
-/* Who is it? By the kernel's word. */
+/* Who is it? What is not known then counts as nobody. */
 static void read_peer(struct connection *connection)
 {
-	struct ucred peer = {.pid = -1, .uid = (uid_t)-1};
-	socklen_t size = sizeof(peer);
-	int fd;
+	int fd = -1;
 
-	if (uv_fileno((const uv_handle_t *)&connection->pipe, &fd) == 0)
-		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
-	connection->pid = peer.pid;
-	connection->uid = peer.uid;
+	uv_fileno((const uv_handle_t *)&connection->pipe, &fd);
+	if (peer_read(fd, &connection->peer) != 0)
+		log_write(LOG_ERROR, "the kernel does not tell who a peer is: %s", strerror(errno));
 }
 
 void connection_accept(struct server *server)
@@ -96,11 +93,10 @@ void connection_end(struct connection *connection, int code, const char *reason)
 	connection->end_code = code;
 	connection->end_reason = reason;
 	if (code != 0)
-		log_write(LOG_WARNING, "pid %d uid %u: %s: %s", (int)connection->pid, (unsigned)connection->uid,
+		log_write(LOG_WARNING, PEER_FORMAT ": %s: %s", PEER_ARGUMENTS(&connection->peer),
 			  error_name((uint64_t)code), reason);
 	else
-		log_write(LOG_DEBUG, "pid %d uid %u: ending: %s", (int)connection->pid, (unsigned)connection->uid,
-			  reason);
+		log_write(LOG_DEBUG, PEER_FORMAT ": ending: %s", PEER_ARGUMENTS(&connection->peer), reason);
 	if (connection->waiting != NULL) {
 		struct job *job = connection->waiting;
 
@@ -186,8 +182,7 @@ static void on_closed(uv_handle_t *handle)
 
 static void connection_close(struct connection *connection)
 {
-	log_write(LOG_DEBUG, "pid %d uid %u: closed: %s", (int)connection->pid, (unsigned)connection->uid,
-		  connection->end_reason);
+	log_write(LOG_DEBUG, PEER_FORMAT ": closed: %s", PEER_ARGUMENTS(&connection->peer), connection->end_reason);
 	leave_store(connection);
 	leave_handle(connection);
 	connection_set_state(connection, CONNECTION_CLOSED);
@@ -251,7 +246,7 @@ void connection_turn(struct connection *connection)
 static void time_out(struct connection *connection, const char *what)
 {
 	stats_add(timeouts, 1);
-	log_write(LOG_WARNING, "pid %d uid %u%s%s: closed: %s", (int)connection->pid, (unsigned)connection->uid,
+	log_write(LOG_WARNING, PEER_FORMAT "%s%s: closed: %s", PEER_ARGUMENTS(&connection->peer),
 		  connection->name[0] != '\0' ? " " : "", connection->name, what);
 	connection_drop(connection);
 }

@@ -16,12 +16,12 @@
 #ifndef KYNETA_DAEMON_CONNECTION_H
 #define KYNETA_DAEMON_CONNECTION_H
 
-#include <sys/types.h>
 #include <uv.h>
 
 #include "daemon/hash.h"
 #include "daemon/job.h"
 #include "daemon/order.h"
+#include "daemon/peer.h"
 
 struct server;
 
@@ -55,8 +55,7 @@ struct connection {
 	enum connection_state state;
 
 	/* the peer */
-	pid_t pid;
-	uid_t uid;
+	struct peer peer;
 	char name[CONNECTION_NAME_SIZE];
 	struct store *store; /* once hello was accepted */
 	struct session *session;

@@ -150,8 +150,8 @@ static void end_of_input(struct connection *connection, ssize_t status)
 {
 	connection_input_stop(connection);
 	if (connection->header_have > 0)
-		log_write(LOG_INFO, "pid %d uid %u: the peer went away in the middle of a frame", (int)connection->pid,
-			  (unsigned)connection->uid);
+		log_write(LOG_INFO, PEER_FORMAT ": the peer went away in the middle of a frame",
+			  PEER_ARGUMENTS(&connection->peer));
 	connection->no_more = true;
 	if (status != UV_EOF)
 		connection->mute = true;

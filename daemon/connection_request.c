@@ -122,9 +122,8 @@ static struct access_request access_request(struct connection *connection)
 
 static void refuse_hello(struct connection *connection, struct job *job, int code, const char *message)
 {
-	log_write(LOG_WARNING, "pid %d uid %u%s%s: hello refused: %s: %s", (int)connection->pid,
-		  (unsigned)connection->uid, connection->name[0] != '\0' ? " " : "", connection->name,
-		  error_name((uint64_t)code), message);
+	log_write(LOG_WARNING, PEER_FORMAT "%s%s: hello refused: %s: %s", PEER_ARGUMENTS(&connection->peer),
+		  connection->name[0] != '\0' ? " " : "", connection->name, error_name((uint64_t)code), message);
 	job_fail(job, code, OUTCOME_NONE, message);
 	send_failure(connection, job);
 	connection_discharge(connection, job);
@@ -148,10 +147,9 @@ static void accept_hello(struct connection *connection, struct job *job)
 	struct buffer *out = connection_out(connection);
 	size_t before;
 
-	log_write(LOG_INFO, "pid %d uid %u%s%s: store %s, layout %d, %s%s", (int)connection->pid,
-		  (unsigned)connection->uid, connection->name[0] != '\0' ? " " : "", connection->name,
-		  tables->description, (int)tables->layout, modes[connection->access],
-		  connection->handle != NULL ? ", session" : "");
+	log_write(LOG_INFO, PEER_FORMAT "%s%s: store %s, layout %d, %s%s", PEER_ARGUMENTS(&connection->peer),
+		  connection->name[0] != '\0' ? " " : "", connection->name, tables->description, (int)tables->layout,
+		  modes[connection->access], connection->handle != NULL ? ", session" : "");
 	if (out != NULL) {
 		before = out->size;
 		reply_encode_hello(out, job->request.id, &reply);
@@ -270,8 +268,8 @@ static bool take_session(struct connection *connection, const uint8_t *id)
 	}
 	handle->waiting = connection;
 	stats_add(takeovers, 1);
-	log_write(LOG_INFO, "pid %d uid %u: takes its session over from an older connection", (int)connection->pid,
-		  (unsigned)connection->uid);
+	log_write(LOG_INFO, PEER_FORMAT ": takes its session over from an older connection",
+		  PEER_ARGUMENTS(&connection->peer));
 	if (waiting != NULL)
 		connection_drop(waiting);
 	connection_end(holder, 0, "its session was taken over");
