@@ -1,0 +1,42 @@
+/*
+ * daemon: everything put together, started and ended in order.
+ *
+ * Starting, in this order: locks on the database and the socket, so that there is one daemon for each; the database
+ * (recovered and checkpointed); the writer and the readers; the socket, last, so that whoever connects is served.
+ *
+ * It uses nothing of the process but descriptors, threads and signals, and gives everything back: main() runs one, and
+ * a test may run one after the other as threads of its own. All calls from one thread, which becomes the loop thread.
+ */
+#ifndef KYNETA_DAEMON_DAEMON_H
+#define KYNETA_DAEMON_DAEMON_H
+
+#include "daemon/config.h"
+#include "daemon/gate.h"
+#include "daemon/server.h"
+
+#define DAEMON_MESSAGE_SIZE 1024
+
+/* All zero but for config, which daemon_start() wants. */
+struct daemon {
+	struct config config;
+	int database_lock, socket_lock, listen_fd;
+	struct engine *engine;
+	struct gate gate;
+	struct writer *writer;
+	struct readers *readers;
+	struct server server;
+};
+
+/*
+ * daemon_start(daemon, message, size) - until it listens. 0; or -1 with one line in @message: the process is to end
+ * then, since what was started is not taken back.
+ */
+int daemon_start(struct daemon *daemon, char *message, unsigned long size);
+
+/* daemon_run(daemon) - serve until a signal ends it; returns the exit code. */
+int daemon_run(struct daemon *daemon);
+
+/* daemon_finish(daemon) - give everything back, the database checkpointed; returns the exit code. */
+int daemon_finish(struct daemon *daemon);
+
+#endif
