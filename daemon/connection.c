@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
-#include "daemon/access.h"
+#include "daemon/claim.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "daemon/stats.h"
@@ -139,14 +139,14 @@ static void leave_store(struct connection *connection)
 {
 	struct server *server = connection->server;
 	struct job *leave = connection->leave;
-	struct access_request request = {
+	struct claim_request request = {
 	    .connection = connection,
 	    .mode = connection->access,
 	    .now_ms = server_now_ms(server),
 	    .claim_timeout_ms = server->config->claim_timeout * 1000,
 	};
 
-	if (connection->opened && access_close(connection->store, &request, connection->session_ended)) {
+	if (connection->opened && claim_close(connection->store, &request, connection->session_ended)) {
 		struct job *claim = job_new(0);
 
 		if (claim != NULL) { /* without memory the claim runs out by itself */

@@ -62,7 +62,7 @@ struct connection {
 	struct handle *handle; /* the session's name, if it has one */
 	enum access_mode access;
 	bool create;
-	bool opened;	      /* counted in by access_open */
+	bool opened;	      /* counted in by claim_open */
 	struct job *leave;    /* kept ready for the end: leaving must not fail */
 	struct job *greeting; /* hello, while its claim is written down */
 	struct job *waiting;  /* hello, while WAITING */

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/access.h"
+#include "daemon/claim.h"
 #include "daemon/connection.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
@@ -106,11 +106,11 @@ static void answer_stats(struct connection *connection, uint64_t id)
 
 /* ---- hello ---- */
 
-static struct access_request access_request(struct connection *connection)
+static struct claim_request claim_request(struct connection *connection)
 {
 	struct server *server = connection->server;
 
-	return (struct access_request){
+	return (struct claim_request){
 	    .connection = connection,
 	    .mode = connection->access,
 	    .create = connection->create,
@@ -179,7 +179,7 @@ static bool write_claim(struct connection *connection, struct store *store, stru
 /* The writer has found the store and read the session. */
 static void hello_found(struct connection *connection, struct job *job)
 {
-	struct access_request request = access_request(connection);
+	struct claim_request request = claim_request(connection);
 	struct server *server = connection->server;
 	bool claim_changed;
 	const char *reason;
@@ -191,9 +191,9 @@ static void hello_found(struct connection *connection, struct job *job)
 	}
 	connection->store = job->store;
 	connection->session = job->session;
-	access_restore(job->store, job->claimed ? job->claimant : NULL,
-		       server->started_ms + server->config->claim_timeout * 1000);
-	code = access_open(job->store, &request, &claim_changed, &reason);
+	claim_restore(job->store, job->claimed ? job->claimant : NULL,
+		      server->started_ms + server->config->claim_timeout * 1000);
+	code = claim_open(job->store, &request, &claim_changed, &reason);
 	if (code != 0) {
 		refuse_hello(connection, job, code, reason);
 		return;

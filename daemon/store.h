@@ -29,7 +29,7 @@ struct store {
 	const struct engine_tables *created; /* made by this batch, not committed yet */
 	bool stale;			     /* another program wrote: look again before using it */
 	struct failure refused;		     /* code 0: fine */
-	/* loop thread (access.h) */
+	/* loop thread (claim.h) */
 	unsigned connections, writers;
 	bool held;		   /* exclusively, by: */
 	struct connection *holder; /* NULL while the holder's connection is lost */

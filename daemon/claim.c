@@ -1,8 +1,8 @@
-#include "daemon/access.h"
+#include "daemon/claim.h"
 
 #include <assert.h>
 
-void access_restore(struct store *store, const uint8_t *claimant, uint64_t until_ms)
+void claim_restore(struct store *store, const uint8_t *claimant, uint64_t until_ms)
 {
 	if (store->claim_read)
 		return;
@@ -29,7 +29,7 @@ static void let_go(struct store *store)
 	store->holder_has_session = false;
 }
 
-static void hold(struct store *store, const struct access_request *request)
+static void hold(struct store *store, const struct claim_request *request)
 {
 	store->held = true;
 	store->holder = request->connection;
@@ -38,7 +38,7 @@ static void hold(struct store *store, const struct access_request *request)
 		memcpy(store->holder_session, request->session, SESSION_SIZE);
 }
 
-int access_open(struct store *store, const struct access_request *request, bool *claim_changed, const char **reason)
+int claim_open(struct store *store, const struct claim_request *request, bool *claim_changed, const char **reason)
 {
 	bool exists = atomic_load(&store->tables)->layout != LAYOUT_NONE;
 
@@ -75,7 +75,7 @@ int access_open(struct store *store, const struct access_request *request, bool 
 	return 0;
 }
 
-bool access_close(struct store *store, const struct access_request *request, bool ended)
+bool claim_close(struct store *store, const struct claim_request *request, bool ended)
 {
 	assert(store->connections > 0);
 	store->connections--;
