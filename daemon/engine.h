@@ -33,6 +33,9 @@ struct engine_tables {
 	enum layout layout_forced; /* LAYOUT_NONE: a new store's layout is free; else the only one it may get */
 	char *key;	   /* identity: the records table's name folded as the database folds it; NUL-terminated */
 	char *description; /* for logs: the records table's name */
+	/* By layout: the name of its metadata table, which names the store to people; NULL: it cannot have this layout.
+	 */
+	char *metadata[LAYOUT_2 + 1];
 };
 
 struct engine_options {

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 /* More numbers than one write-ahead log can hold replaces and deletes; and far from where counting would end. */
 #define POWER_LOSS_JUMP (UINT64_C(1) << 28)
@@ -177,9 +178,17 @@ static bool drop_unmade(struct stores *stores)
 	return false;
 }
 
+/* Are these two findings of one records table one store: is the table of metadata the same? (Names fold as in SQLite:
+ * only ASCII.) */
+static bool is_same_store(const struct engine_tables *a, const struct engine_tables *b)
+{
+	return a->layout == b->layout && a->layout != LAYOUT_NONE &&
+	       strcasecmp(a->metadata[a->layout], b->metadata[b->layout]) == 0;
+}
+
 /*
  * The store whose records table is @tables's. One table belongs to one store: found under other names for its metadata,
- * it would be two caches over the same rows.
+ * it would be two caches over the same rows, and one of them would hide the other's documents.
  */
 static int store_of_tables(struct stores *stores, const struct table_names *names, const struct engine_tables *tables,
 			   struct store **store, struct failure *failure)
@@ -194,7 +203,7 @@ static int store_of_tables(struct stores *stores, const struct table_names *name
 		if (is_droppable(*at)) {
 			drop_store(stores, at);
 			at = NULL;
-		} else if (known->layout == LAYOUT_NONE || tables->layout != known->layout) {
+		} else if (!is_same_store(known, tables)) {
 			failure_set(failure, ERROR_BAD_ARGUMENT,
 				    "the table %s belongs to a store with other names for its metadata",
 				    known->description);

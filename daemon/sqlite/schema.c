@@ -406,6 +406,8 @@ static void tables_clear(struct sqlite_tables *tables)
 	names_free(&tables->found);
 	free(tables->base.key);
 	free(tables->base.description);
+	for (int layout = LAYOUT_1; layout <= LAYOUT_2; layout++)
+		free(tables->base.metadata[layout]);
 	*tables = (struct sqlite_tables){.number = number};
 }
 
@@ -494,6 +496,19 @@ static char *copy_folded(const char *text, bool *failed)
 	return out;
 }
 
+/* The name of the metadata table that a store, asked for and found so, has or would get in this layout. */
+static const char *metadata_in(const struct sqlite_names *asked, uint64_t asked_layout, enum layout found,
+			       enum layout layout)
+{
+	bool possible = found != LAYOUT_NONE ? found == layout
+			: asked_layout != 0  ? asked_layout == (uint64_t)layout
+					     : asked->store == NULL || layout == LAYOUT_2;
+
+	if (!possible)
+		return NULL;
+	return asked->meta != NULL ? asked->meta : DEFAULT_META[layout];
+}
+
 /* The tables of a store that was found so: the same object as last time, or a new one. */
 static int tables_of(struct sqlite_engine *engine, const struct sqlite_names *asked, uint64_t asked_layout,
 		     enum layout layout, enum layout forced, const struct engine_tables **out, struct failure *failure)
@@ -512,6 +527,9 @@ static int tables_of(struct sqlite_engine *engine, const struct sqlite_names *as
 	tables->base.layout_forced = forced;
 	tables->base.key = copy_folded(asked->records, &failed);
 	tables->base.description = copy(asked->records, &failed);
+	for (enum layout each = LAYOUT_1; each <= LAYOUT_2; each++)
+		tables->base.metadata[each] =
+		    copy(metadata_in(asked, asked_layout, layout != LAYOUT_NONE ? layout : forced, each), &failed);
 	tables->asked_layout = asked_layout;
 	tables->asked.meta = copy(asked->meta, &failed);
 	tables->asked.records = copy(asked->records, &failed);

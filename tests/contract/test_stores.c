@@ -337,6 +337,28 @@ Test(stores, two_stores_share_no_table)
 	stored_end(&stored);
 }
 
+Test(stores, tables_of_two_stores_are_no_third)
+{
+	struct kyneta_store_options options = options_named("m", "r", "s");
+	kyneta_store *first, *second;
+
+	stored_start(&stored, NULL);
+	first = store_open_with(&options);
+	OK(APPEND(first, S("doc"), meta(META), since("v", "x")));
+	options = options_named("m2", "r2", "s2");
+	second = store_open_with(&options);
+	OK(APPEND(second, S("other"), meta(META)));
+	options = options_named("m2", "r", "s2");
+	cr_assert_eq(store_try(&options), KYNETA_STORE_EBAD_ARGUMENT);
+	/* Both are as they were, to the clients that have them open. */
+	STREAM(first, S("doc"), meta(META), since("v", "x"));
+	LISTED(first, S(""), S("doc"));
+	LISTED(second, S(""), S("other"));
+	store_leave(first);
+	store_leave(second);
+	stored_end(&stored);
+}
+
 Test(stores, more_stores_than_max_stores_are_refused)
 {
 	struct kyneta_store_options options = options_named("m", "r", "s");
