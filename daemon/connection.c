@@ -61,6 +61,7 @@ void connection_accept(struct server *server)
 		return;
 	uv_pipe_init(&server->loop, &connection->pipe, 0);
 	connection->server = server;
+	connection->config = config_ref(server->config);
 	connection->pipe.data = connection;
 	connection->since_ms = server_now_ms(server);
 	DL_APPEND(server->connections, connection);
@@ -143,7 +144,7 @@ static void leave_store(struct connection *connection)
 	    .connection = connection,
 	    .mode = connection->access,
 	    .now_ms = server_now_ms(server),
-	    .claim_timeout_ms = server->config->claim_timeout * 1000,
+	    .claim_timeout_ms = connection->config->claim_timeout * 1000,
 	};
 
 	if (connection->opened && claim_close(connection->store, &request, connection->session_ended)) {
@@ -177,6 +178,7 @@ static void on_closed(uv_handle_t *handle)
 	DL_DELETE(server->connections, connection);
 	server->connection_count--;
 	stats_set(connections, server->connection_count);
+	config_unref(connection->config);
 	free(connection);
 }
 
@@ -267,7 +269,7 @@ static bool replies_stuck(struct connection *connection, uint64_t now_ms, uint64
 
 void connection_tick(struct connection *connection, uint64_t now_ms)
 {
-	const struct config *config = connection->server->config;
+	const struct config *config = connection->config;
 
 	if (connection->state == CONNECTION_CLOSED)
 		return;

@@ -23,6 +23,7 @@
 #include "daemon/order.h"
 #include "daemon/peer.h"
 
+struct config;
 struct server;
 
 #define CONNECTION_STATE_LIST(X) X(GREETING) X(WAITING) X(HELLO) X(OPEN) X(ENDING) X(CLOSED)
@@ -49,6 +50,7 @@ struct connection {
 	uv_pipe_t pipe;
 	uv_write_t write;
 	struct server *server;
+	struct config *config;		/* in force when it was accepted: its own limits, not those of all together */
 	struct connection *prev, *next; /* all of the server's */
 	struct connection *dirty_next;	/* those with something to do at the end of this turn */
 	bool dirty;

@@ -15,7 +15,7 @@
 
 static uint64_t frame_limit(const struct connection *connection)
 {
-	return connection->state == CONNECTION_GREETING ? FRAME_HELLO_MAX : connection->server->config->max_frame_bytes;
+	return connection->state == CONNECTION_GREETING ? FRAME_HELLO_MAX : connection->config->max_frame_bytes;
 }
 
 /* Has the peer, or have all together, left so much untaken that nothing more can be answered? Every request has an
@@ -23,10 +23,9 @@ static uint64_t frame_limit(const struct connection *connection)
 static bool replies_full(const struct connection *connection)
 {
 	const struct server *server = connection->server;
-	const struct config *config = server->config;
 
-	return connection->out_bytes >= config->max_reply_bytes_per_connection ||
-	       (connection->out_bytes > 0 && server->reply_bytes >= config->max_reply_bytes);
+	return connection->out_bytes >= connection->config->max_reply_bytes_per_connection ||
+	       (connection->out_bytes > 0 && server->reply_bytes >= server->config->max_reply_bytes);
 }
 
 /* Is there room for one more request of so many bytes? Whoever has nothing in flight and has taken its replies is
@@ -34,17 +33,16 @@ static bool replies_full(const struct connection *connection)
 static bool admits(const struct connection *connection, size_t length)
 {
 	const struct server *server = connection->server;
-	const struct config *config = server->config;
+	const struct config *own = connection->config, *all = server->config;
 	uint64_t charge = sizeof(struct job) + length;
 
 	if (replies_full(connection))
 		return false;
-	if (connection->in_flight >= config->max_requests_per_connection || server->in_flight >= config->max_requests)
+	if (connection->in_flight >= own->max_requests_per_connection || server->in_flight >= all->max_requests)
 		return false;
-	if (connection->request_bytes > 0 &&
-	    connection->request_bytes + charge > config->max_request_bytes_per_connection)
+	if (connection->request_bytes > 0 && connection->request_bytes + charge > own->max_request_bytes_per_connection)
 		return false;
-	return server->request_bytes == 0 || server->request_bytes + charge <= config->max_request_bytes;
+	return server->request_bytes == 0 || server->request_bytes + charge <= all->max_request_bytes;
 }
 
 /* May frames be taken now? */

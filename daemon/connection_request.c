@@ -116,7 +116,7 @@ static struct claim_request claim_request(struct connection *connection)
 	    .create = connection->create,
 	    .session = connection->handle != NULL ? connection->handle->id : NULL,
 	    .now_ms = server_now_ms(server),
-	    .claim_timeout_ms = server->config->claim_timeout * 1000,
+	    .claim_timeout_ms = connection->config->claim_timeout * 1000,
 	};
 }
 
@@ -132,7 +132,7 @@ static void refuse_hello(struct connection *connection, struct job *job, int cod
 
 static void accept_hello(struct connection *connection, struct job *job)
 {
-	const struct config *config = connection->server->config;
+	const struct config *config = connection->config;
 	const struct engine_tables *tables = atomic_load(&connection->store->tables);
 	struct hello_reply reply = {
 	    .version = PROTOCOL_VERSION,
@@ -406,7 +406,7 @@ static uint64_t reservation(const struct connection *connection, const struct jo
 	switch (job->request.operation) {
 	case OPERATION_LOAD_ALL:
 	case OPERATION_LIST_DOC_IDS:
-		return connection->server->config->page_bytes;
+		return connection->config->page_bytes;
 	case OPERATION_CURRENT_META:
 		return META_REPLY_BYTES;
 	default:
@@ -418,11 +418,10 @@ static uint64_t reservation(const struct connection *connection, const struct jo
 static bool has_reply_room(struct connection *connection)
 {
 	struct server *server = connection->server;
-	const struct config *config = server->config;
 
-	if (connection->out_bytes + connection->reply_reserved >= config->max_reply_bytes_per_connection)
+	if (connection->out_bytes + connection->reply_reserved >= connection->config->max_reply_bytes_per_connection)
 		return false;
-	if (server->reply_bytes + server->reply_reserved < config->max_reply_bytes ||
+	if (server->reply_bytes + server->reply_reserved < server->config->max_reply_bytes ||
 	    connection->out_bytes + connection->reply_reserved == 0)
 		return true;
 	server->starved = true;

@@ -22,16 +22,16 @@ static int take_locks(struct daemon *daemon, char *message, unsigned long size)
 {
 	char about[DAEMON_MESSAGE_SIZE];
 
-	snprintf(about, sizeof(about), "pid %d, socket %s, database %s", (int)getpid(), daemon->config.socket,
-		 daemon->config.database);
-	if (lockfile_take(daemon->config.database, about, &daemon->database_lock, message, size) != 0)
+	snprintf(about, sizeof(about), "pid %d, socket %s, database %s", (int)getpid(), daemon->config->socket,
+		 daemon->config->database);
+	if (lockfile_take(daemon->config->database, about, &daemon->database_lock, message, size) != 0)
 		return -1;
-	return lockfile_take(daemon->config.socket, about, &daemon->socket_lock, message, size);
+	return lockfile_take(daemon->config->socket, about, &daemon->socket_lock, message, size);
 }
 
 static int open_database(struct daemon *daemon, struct failure *failure)
 {
-	const struct config *config = &daemon->config;
+	const struct config *config = daemon->config;
 	struct engine_options options = {
 	    .path = config->database,
 	    .wal_limit_bytes = config->wal_bytes,
@@ -56,7 +56,7 @@ static void readers_finished(void *context, struct job_list *jobs)
 
 static int start_threads(struct daemon *daemon, struct failure *failure)
 {
-	const struct config *config = &daemon->config;
+	const struct config *config = daemon->config;
 	struct writer_options writer = {
 	    .engine = daemon->engine,
 	    .gate = &daemon->gate,
@@ -92,7 +92,7 @@ static int start_threads(struct daemon *daemon, struct failure *failure)
 /* Everything that listens or may start a thread. */
 static int start_serving(struct daemon *daemon, char *message, unsigned long size)
 {
-	const struct config *config = &daemon->config;
+	struct config *config = daemon->config;
 	struct failure failure = {0};
 
 	if (listener_open(config->socket, (unsigned)config->socket_mode, &daemon->listen_fd, message, size) != 0 ||
@@ -122,7 +122,41 @@ int daemon_start(struct daemon *daemon, char *message, unsigned long size)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	result = start_serving(daemon, message, size);
+	sigdelset(&before, SIGHUP);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return result;
+}
+
+static void log_change(void *context, const char *line)
+{
+	(void)context;
+	log_write(LOG_NOTICE, "%s", line);
+}
+
+static void log_kept(void *context, const char *line)
+{
+	(void)context;
+	log_write(LOG_WARNING, "%s", line);
+}
+
+int daemon_reload(struct daemon *daemon, struct config *config)
+{
+	struct complaints changes = {0}, kept = {0};
+	int result = config_keep_started(config, daemon->config, &changes, &kept);
+
+	if (result == 0) {
+		config_unref(daemon->config);
+		daemon->config = config;
+		log_set_level((enum log_level)config->log_level);
+		server_reload(&daemon->server, config);
+		log_write(LOG_NOTICE, "the configuration was read again");
+		complaints_tell(&changes, log_change, NULL);
+		complaints_tell(&kept, log_kept, NULL);
+	} else {
+		log_write(LOG_ERROR, "the configuration stays as it was: out of memory");
+	}
+	complaints_free(&changes);
+	complaints_free(&kept);
 	return result;
 }
 
@@ -138,7 +172,7 @@ int daemon_finish(struct daemon *daemon)
 
 	readers_stop(daemon->readers);
 	writer_stop(daemon->writer);
-	unlink(daemon->config.socket);
+	unlink(daemon->config->socket);
 	gate_destroy(&daemon->gate);
 	if (daemon->engine->class->close(daemon->engine, true, &failure) != 0) {
 		log_write(LOG_CRITICAL, "closing the database failed: %s", failure.message);
@@ -146,5 +180,6 @@ int daemon_finish(struct daemon *daemon)
 	}
 	close(daemon->socket_lock);
 	close(daemon->database_lock);
+	config_unref(daemon->config);
 	return EXIT_CODE_OK;
 }

@@ -16,9 +16,9 @@
 
 #define DAEMON_MESSAGE_SIZE 1024
 
-/* All zero but for config, which daemon_start() wants. */
+/* All zero but for config, which daemon_start() wants and daemon_finish() gives back. */
 struct daemon {
-	struct config config;
+	struct config *config; /* its own reference */
 	int database_lock, socket_lock, listen_fd;
 	struct engine *engine;
 	struct gate gate;
@@ -32,6 +32,13 @@ struct daemon {
  * then, since what was started is not taken back.
  */
 int daemon_start(struct daemon *daemon, char *message, unsigned long size);
+
+/*
+ * daemon_reload(daemon, config) - go on with @config, whose reference is taken over: what can change without a restart
+ * does, and the log tells what does not. Logs and returns -1 if that is not possible; then all is as before, and the
+ * reference stays the caller's. From within daemon_run().
+ */
+int daemon_reload(struct daemon *daemon, struct config *config);
 
 /* daemon_run(daemon) - serve until a signal ends it; returns the exit code. */
 int daemon_run(struct daemon *daemon);

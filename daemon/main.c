@@ -12,6 +12,13 @@
 #include "daemon/daemon.h"
 #include "daemon/log.h"
 
+/* The command line, to be read again on SIGHUP. */
+struct command_line {
+	struct daemon *daemon;
+	int argc;
+	char **argv;
+};
+
 /* Descriptors beside those of connections: the database's, the loop's, standard ones, and some to spare. */
 #define OTHER_DESCRIPTORS 64
 
@@ -26,6 +33,32 @@ static int fail(const char *message)
 	log_escape(message, strlen(message), line, sizeof(line));
 	fprintf(stderr, "kyneta-stored: %s\n", line);
 	return EXIT_CODE_START;
+}
+
+static void print_complaint(void *context, const char *line)
+{
+	(void)context;
+	fprintf(stderr, "kyneta-stored: %s\n", line);
+}
+
+static void log_complaint(void *context, const char *line)
+{
+	(void)context;
+	log_write(LOG_ERROR, "the configuration stays as it was: %s", line);
+}
+
+/* SIGHUP: everything is read again, and taken as a whole or not at all. Loop thread. */
+static void reload(void *context)
+{
+	const struct command_line *line = context;
+	struct complaints complaints = {0};
+	struct config *config;
+
+	if (config_read(&config, line->argc, line->argv, &complaints) != CONFIG_RUN)
+		complaints_tell(&complaints, log_complaint, NULL);
+	else if (daemon_reload(line->daemon, config) != 0)
+		config_unref(config);
+	complaints_free(&complaints);
 }
 
 static rlim_t descriptors_wanted(const struct config *config)
@@ -58,33 +91,42 @@ static int raise_descriptor_limit(const struct config *config, rlim_t *descripto
 int main(int argc, char **argv)
 {
 	static struct daemon daemon;
+	struct command_line command_line = {&daemon, argc, argv};
+	struct complaints complaints = {0};
 	char message[DAEMON_MESSAGE_SIZE];
 	rlim_t descriptors;
+	sigset_t hangup; /* waits until there is a loop that reads the configuration again */
 	int code, finished;
 
-	switch (config_read(&daemon.config, argc, argv, message, sizeof(message))) {
+	switch (config_read(&daemon.config, argc, argv, &complaints)) {
 	case CONFIG_DONE:
 		return EXIT_CODE_OK;
 	case CONFIG_WRONG:
-		fail(message);
+		complaints_tell(&complaints, print_complaint, NULL);
+		complaints_free(&complaints);
 		return EXIT_CODE_USAGE;
 	case CONFIG_RUN:
 		break;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	log_set_level((enum log_level)daemon.config.log_level);
-	code = raise_descriptor_limit(&daemon.config, &descriptors);
+	sigemptyset(&hangup);
+	sigaddset(&hangup, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &hangup, NULL);
+	log_set_level((enum log_level)daemon.config->log_level);
+	code = raise_descriptor_limit(daemon.config, &descriptors);
 	if (code != 0)
 		return code;
 	if (daemon_start(&daemon, message, sizeof(message)) != 0)
 		return fail(message);
-	if (descriptors < descriptors_wanted(&daemon.config))
+	if (descriptors < descriptors_wanted(daemon.config))
 		log_write(LOG_WARNING,
 			  "only %llu descriptors may be open: fewer than max-connections (%llu) and %d more",
-			  (unsigned long long)descriptors, (unsigned long long)daemon.config.max_connections,
+			  (unsigned long long)descriptors, (unsigned long long)daemon.config->max_connections,
 			  OTHER_DESCRIPTORS);
-	log_write(LOG_NOTICE, "kyneta-stored %s: ready, socket %s, database %s", KYNETA_VERSION, daemon.config.socket,
-		  daemon.config.database);
+	log_write(LOG_NOTICE, "kyneta-stored %s: ready, socket %s, database %s", KYNETA_VERSION, daemon.config->socket,
+		  daemon.config->database);
+	daemon.server.on_hangup = reload;
+	daemon.server.hangup_context = &command_line;
 	code = daemon_run(&daemon);
 	finished = daemon_finish(&daemon);
 	log_write(LOG_NOTICE, "ended");

@@ -16,8 +16,9 @@
 #define INITIAL_LEVEL(number)	   .initial = (number)
 
 const struct option_row option_rows[OPTION_COUNT] = {
-#define X(option, field, spelling, start, low, high, why)                                                              \
+#define X(option, effect, field, spelling, start, low, high, why)                                                      \
 	{.kind = KIND_##option,                                                                                        \
+	 .when = WHEN_##effect,                                                                                        \
 	 .name = (spelling),                                                                                           \
 	 .offset = offsetof(struct config, field),                                                                     \
 	 INITIAL_##option(start),                                                                                      \
@@ -186,6 +187,14 @@ static size_t distance(const char *a, const char *b)
 		}
 	}
 	return cost[length];
+}
+
+const struct option_row *option_find(const char *name)
+{
+	for (size_t i = 0; i < OPTION_COUNT; i++)
+		if (strcmp(option_rows[i].name, name) == 0)
+			return &option_rows[i];
+	return NULL;
 }
 
 const struct option_row *option_nearest(const char *name)

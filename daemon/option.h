@@ -2,7 +2,7 @@
  * option: the rows of OPTION_TABLE at run time, and what one option takes.
  *
  * Text to value and back, and words for people. Knows neither where the text comes from nor what the value is for.
- * Only config includes it.
+ * Only config's files include it.
  */
 #ifndef KYNETA_DAEMON_OPTION_H
 #define KYNETA_DAEMON_OPTION_H
@@ -16,21 +16,18 @@
 
 enum option_kind { KIND_TEXT, KIND_SIZE, KIND_COUNT, KIND_SECONDS, KIND_MODE, KIND_DURABILITY, KIND_LEVEL };
 
+/* When a value that was read again takes effect. */
+enum option_when { WHEN_RELOAD, WHEN_CONNECTION, WHEN_RESTART };
+
 /* A row of OPTION_TABLE. */
 struct option_row {
 	enum option_kind kind;
+	enum option_when when;
 	const char *name;
 	size_t offset; /* of its field in struct config */
 	const char *initial_text;
 	uint64_t initial, least, most;
 	const char *reason;
-};
-
-enum {
-	OPTION_COUNT = 0
-#define X(kind, field, name, initial, least, most, reason) +1
-	OPTION_TABLE(X)
-#undef X
 };
 
 extern const struct option_row option_rows[OPTION_COUNT];
@@ -45,6 +42,9 @@ void option_print_default(const struct option_row *row, char out[OPTION_TEXT_SIZ
 /* option_print_range(row, out) - "4K to 1G", "synced or committed". option_print_takes: "a size from 4K to 1G". */
 void option_print_range(const struct option_row *row, char out[OPTION_TEXT_SIZE]);
 void option_print_takes(const struct option_row *row, char out[OPTION_TEXT_SIZE]);
+
+/* option_find(name) - its row, or NULL. */
+const struct option_row *option_find(const char *name);
 
 /*
  * option_nearest(name) - the option that was probably meant: one that begins like this, else one that differs in a

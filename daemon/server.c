@@ -137,6 +137,12 @@ static void close_handle(uv_handle_t *handle)
 /* Nothing is open any more: let the loop run out. */
 static void stop(struct server *server)
 {
+	sigset_t hangup;
+
+	/* Without its handle SIGHUP would end the daemon before the database is closed. */
+	sigemptyset(&hangup);
+	sigaddset(&hangup, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &hangup, NULL);
 	server->stopped = true;
 	close_handle((uv_handle_t *)&server->wake);
 	close_handle((uv_handle_t *)&server->turn);
@@ -144,6 +150,7 @@ static void stop(struct server *server)
 	close_handle((uv_handle_t *)&server->tick);
 	close_handle((uv_handle_t *)&server->sigterm);
 	close_handle((uv_handle_t *)&server->sigint);
+	close_handle((uv_handle_t *)&server->sighup);
 }
 
 static void refuse_unstarted(struct job *job)
@@ -226,6 +233,24 @@ static void on_signal(uv_signal_t *handle, int number)
 	uv_timer_start(&server->tick, on_tick, 0, TICK_DRAINING_MS);
 }
 
+/* ---- another configuration ---- */
+
+static void on_hangup(uv_signal_t *handle, int number)
+{
+	struct server *server = handle->data;
+
+	(void)number;
+	if (!server->draining && server->on_hangup != NULL)
+		server->on_hangup(server->hangup_context);
+}
+
+void server_reload(struct server *server, struct config *config)
+{
+	config_ref(config);
+	config_unref(server->config);
+	server->config = config;
+}
+
 /* ---- starting ---- */
 
 static void on_connection(uv_stream_t *listener, int status)
@@ -245,17 +270,17 @@ static int init_failed(int status, const char *what, char *message, unsigned lon
 	return -1;
 }
 
-int server_init(struct server *server, const struct config *config, int listen_fd, char *message, unsigned long size)
+int server_init(struct server *server, struct config *config, int listen_fd, char *message, unsigned long size)
 {
 	uv_handle_t *handles[] = {
-	    (uv_handle_t *)&server->listener, (uv_handle_t *)&server->wake, (uv_handle_t *)&server->turn,
-	    (uv_handle_t *)&server->before,   (uv_handle_t *)&server->tick, (uv_handle_t *)&server->sigterm,
-	    (uv_handle_t *)&server->sigint,
+	    (uv_handle_t *)&server->listener, (uv_handle_t *)&server->wake,   (uv_handle_t *)&server->turn,
+	    (uv_handle_t *)&server->before,   (uv_handle_t *)&server->tick,   (uv_handle_t *)&server->sigterm,
+	    (uv_handle_t *)&server->sigint,   (uv_handle_t *)&server->sighup,
 	};
 	int status;
 
 	memset(server, 0, sizeof(*server));
-	server->config = config;
+	server->config = config_ref(config);
 	pthread_mutex_init(&server->mutex, NULL);
 	status = uv_loop_init(&server->loop);
 	if (status != 0)
@@ -267,6 +292,7 @@ int server_init(struct server *server, const struct config *config, int listen_f
 	uv_timer_init(&server->loop, &server->tick);
 	uv_signal_init(&server->loop, &server->sigterm);
 	uv_signal_init(&server->loop, &server->sigint);
+	uv_signal_init(&server->loop, &server->sighup);
 	server->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	status = server->wake_fd < 0 ? -errno : uv_poll_init(&server->loop, &server->wake, server->wake_fd);
 	if (status == 0)
@@ -281,6 +307,7 @@ int server_init(struct server *server, const struct config *config, int listen_f
 	/* The loop does not run yet, but from here on a signal is kept for it. */
 	uv_signal_start(&server->sigterm, on_signal, SIGTERM);
 	uv_signal_start(&server->sigint, on_signal, SIGINT);
+	uv_signal_start(&server->sighup, on_hangup, SIGHUP);
 	return 0;
 }
 
@@ -299,5 +326,6 @@ int server_run(struct server *server)
 	uv_run(&server->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&server->loop);
 	close(server->wake_fd);
+	config_unref(server->config);
 	return server->exit_code;
 }

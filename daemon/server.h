@@ -5,7 +5,8 @@
  * results come back in a list with one wake-up, and each connection writes once per turn.
  *
  * Stopping: SIGTERM or SIGINT closes the listening sockets, tells every client (`draining`), takes what was already
- * received, finishes it, and ends. A second signal ends at once: the database is consistent at any time.
+ * received, finishes it, and ends. SIGHUP: whoever owns the configuration reads it again. A second signal ends at once:
+ * the database is consistent at any time.
  */
 #ifndef KYNETA_DAEMON_SERVER_H
 #define KYNETA_DAEMON_SERVER_H
@@ -23,7 +24,7 @@ struct readers;
 #define SERVER_SCRATCH_SIZE (64 * 1024)
 
 struct server {
-	const struct config *config;
+	struct config *config; /* the server's own reference */
 	struct writer *writer;
 	struct readers *readers;
 	uv_loop_t loop;
@@ -33,7 +34,9 @@ struct server {
 	uv_check_t turn;     /* the end of a turn: after the sockets were served, */
 	uv_prepare_t before; /*   and before the loop sleeps */
 	uv_timer_t tick;
-	uv_signal_t sigterm, sigint;
+	uv_signal_t sigterm, sigint, sighup;
+	void (*on_hangup)(void *context); /* SIGHUP came: read the configuration again. NULL: nobody does. */
+	void *hangup_context;
 	uint64_t started_ms;
 
 	struct connection *connections;
@@ -60,8 +63,17 @@ struct server {
 	uint8_t scratch[SERVER_SCRATCH_SIZE];
 };
 
-/* server_init(server, config, listen_fd, message, size) - everything but the threads. 0, or -1 with @message. */
-int server_init(struct server *server, const struct config *config, int listen_fd, char *message, unsigned long size);
+/*
+ * server_init(server, config, listen_fd, message, size) - everything but the threads. 0, or -1 with @message. @config
+ * is referred to until server_run ends.
+ */
+int server_init(struct server *server, struct config *config, int listen_fd, char *message, unsigned long size);
+
+/*
+ * server_reload(server, config) - go on with @config instead. Totals hold at once; connections that are there keep what
+ * they began with (struct connection's config), those that come have the new one. Loop thread only.
+ */
+void server_reload(struct server *server, struct config *config);
 
 /* server_run(server) - until it was stopped; returns the exit code. */
 int server_run(struct server *server);

@@ -68,7 +68,7 @@ UNITS = {"MiB": 1 << 20, "s": 1, "days": 86400, "": 1}
 
 @test("the table of limits is in OPTION_TABLE, with the same defaults")
 def _():
-    options = dict(re.findall(r'X\(\w+, \w+, "([a-z-]+)", ([^,]+),', header("daemon", "config.h")))
+    options = dict(re.findall(r'X\(\w+, \w+, \w+, "([a-z-]+)", ([^,]+),', header("daemon", "config.h")))
     for name, default, _ in document.table(TEXT, "limits"):
         number, unit = re.fullmatch(r"([\d,]+) ?(\w*)", default).groups()
         factors = options[name.strip("`")].replace("CONFIG_MIB", str(1 << 20)).split("*")
