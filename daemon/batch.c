@@ -7,12 +7,17 @@
 #include "daemon/log.h"
 #include "daemon/stats.h"
 
+/* So many writes of a batch may find the disk full before each is tried on its own: running it again costs more then.
+ */
+#define WITHOUT_SPACE_MAX 8
+
 /* Weight of the newest commit's sync in the running mean: one in this many. */
 #define SYNC_MEAN_WEIGHT 8
 
 int batch_init(struct batch *batch, const struct writer_options *options, struct failure *failure)
 {
 	*batch = (struct batch){.options = options, .engine = options->engine};
+	space_init(&batch->space, options->engine, options->gate);
 	sessions_init(&batch->sessions, options->engine, options->session_window, options->session_timeout);
 	return stores_init(&batch->stores, options->engine, options->max_stores, options->document_cache_bytes,
 			   failure);
@@ -129,6 +134,21 @@ struct attempt {
 	struct job *culprit;
 };
 
+/* Has it carried out, and takes note of what must be synced. */
+static int write_it(struct batch *batch, struct job *job, struct attempt *attempt, struct failure *failure)
+{
+	bool admitted = true;
+	int code = batch->space.full ? space_admit(&batch->space, job, &admitted, failure) : 0;
+
+	if (code == 0 && admitted)
+		code = store_write(&batch->stores, job, failure);
+	if (code == 0 && job->code == 0) {
+		attempt->wrote |= job->request.operation != OPERATION_DELETE;
+		attempt->want_sync |= job->request.operation == OPERATION_DELETE && wants_sync(batch, job);
+	}
+	return code;
+}
+
 static int run_write(struct batch *batch, struct job *job, struct attempt *attempt, struct failure *failure)
 {
 	int code = 0;
@@ -142,14 +162,7 @@ static int run_write(struct batch *batch, struct job *job, struct attempt *attem
 		if (job->duplicate)
 			attempt->want_sync |= wants_sync(batch, job);
 	} else if (!job->preset && !job->set_aside && !session_latched(job->session, job)) {
-		if (batch->full && !store_shrinks(&batch->stores, job))
-			job_fail(job, ERROR_DISK_FULL, OUTCOME_NOT_APPLIED, "no space is left for the database");
-		else
-			code = store_write(&batch->stores, job, failure);
-		if (code == 0 && job->code == 0) {
-			attempt->wrote |= job->request.operation != OPERATION_DELETE;
-			attempt->want_sync |= job->request.operation == OPERATION_DELETE && wants_sync(batch, job);
-		}
+		code = write_it(batch, job, attempt, failure);
 	}
 	if (code == 0 && (job->duplicate || job->code == ERROR_CONFLICT))
 		code = store_position(&batch->stores, job, &job->at, failure);
@@ -192,6 +205,8 @@ static int begin(struct batch *batch, bool synced, struct failure *failure)
 	}
 	if (code == 0 && batch->foreign)
 		stores_raise_floor(&batch->stores);
+	if (code == 0 && batch->space.full && (code = space_spare(&batch->space, failure)) != 0)
+		class->rollback(batch->engine);
 	return code;
 }
 
@@ -233,8 +248,10 @@ static int try_batch(struct batch *batch, struct job_list *jobs, bool synced, st
 	}
 	if (code == 0) {
 		attempt->culprit = NULL;
-		code = sessions_finish(&batch->sessions, failure);
+		code = batch->space.full ? space_spare(&batch->space, failure) : 0;
 	}
+	if (code == 0)
+		code = sessions_finish(&batch->sessions, failure);
 	if (code == 0)
 		code = stores_finish(&batch->stores, failure);
 	if (code == 0)
@@ -249,34 +266,6 @@ static int try_batch(struct batch *batch, struct job_list *jobs, bool synced, st
 	sessions_rolled_back(&batch->sessions);
 	stores_rolled_back(&batch->stores);
 	return code;
-}
-
-/* The disk is full: make room for what frees space, and remember it. */
-static bool enter_full(struct batch *batch)
-{
-	struct engine_gate gate = gate_hooks(batch->options->gate);
-	struct engine_checkpoint_result result;
-	struct failure failure = {0};
-
-	stats_add(disk_full, 1);
-	log_write(LOG_ERROR,
-		  "the disk is full: only deletes and shrinking replaces are taken until there is space again");
-	batch->full = true;
-	batch->engine->class->release_reserve(batch->engine);
-	if (batch->engine->class->checkpoint(batch->engine, &gate, &result, &failure) != 0) {
-		log_write(failure.fatal ? LOG_CRITICAL : LOG_ERROR, "checkpoint on a full disk failed: %s",
-			  failure.message);
-		return !failure.fatal;
-	}
-	return true;
-}
-
-static void leave_full(struct batch *batch)
-{
-	if (!batch->full || batch->engine->class->restore_reserve(batch->engine, NULL) != 0)
-		return;
-	batch->full = false;
-	log_write(LOG_NOTICE, "there is space on the disk again");
 }
 
 static void fail_all(struct job_list *jobs, const struct failure *failure, enum error_outcome outcome)
@@ -304,7 +293,7 @@ static void give_up(struct batch *batch, struct job_list *jobs, const struct fai
 
 static bool run_transaction(struct batch *batch, struct job_list *jobs, bool *fatal, struct attempt *attempt);
 
-/* A commit that failed for no known reason: each on its own, so that only those fail that must. */
+/* A commit that failed and no job alone is to blame: each on its own, so that only those fail that must. */
 static bool run_one_by_one(struct batch *batch, struct job_list *jobs, bool *fatal, struct attempt *attempt)
 {
 	struct job_list all = *jobs, single;
@@ -343,11 +332,32 @@ static bool any_synced(const struct batch *batch, const struct job_list *jobs)
 	return false;
 }
 
+/* That a full disk refuses writes was said when it was found full. */
+static enum log_level failure_level(const struct batch *batch, const struct failure *failure)
+{
+	if (failure->fatal)
+		return LOG_CRITICAL;
+	return failure->code == ERROR_DISK_FULL && batch->space.full ? LOG_DEBUG : LOG_WARNING;
+}
+
+/* The batch goes on without the job at which it failed. */
+static void set_aside(struct batch *batch, struct job *job, const struct failure *failure)
+{
+	fail_from(job, failure);
+	job->set_aside = true;
+	if (failure->code == ERROR_INCOMPATIBLE_FORMAT && job->store != NULL) {
+		job->store->stale = true;
+		stores_refresh(&batch->stores);
+	}
+}
+
 /* Runs the jobs as one transaction, again and again without those that the database refuses. False: fatal, or all were
  * failed. */
 static bool run_transaction(struct batch *batch, struct job_list *jobs, bool *fatal, struct attempt *attempt)
 {
 	bool synced = any_synced(batch, jobs);
+	bool emptied = false; /* the log, to try a commit again */
+	unsigned without_space = 0;
 
 	for (;;) {
 		struct failure failure = {0};
@@ -356,30 +366,26 @@ static bool run_transaction(struct batch *batch, struct job_list *jobs, bool *fa
 		if (code == 0)
 			return true;
 		stats_add(batches_again, 1);
-		log_write(failure.fatal ? LOG_CRITICAL : LOG_WARNING, "a batch of %zu failed: %s", jobs->count,
-			  failure.message);
+		log_write(failure_level(batch, &failure), "a batch of %zu failed: %s", jobs->count, failure.message);
 		if (failure.fatal) {
 			fail_all(jobs, &failure, OUTCOME_UNKNOWN);
 			*fatal = true;
 			return false;
 		}
-		if (code == ERROR_DISK_FULL && !batch->full) {
-			if (enter_full(batch))
+		if (code == ERROR_DISK_FULL && (!batch->space.full || (attempt->culprit == NULL && !emptied))) {
+			emptied = batch->space.full;
+			if (space_make_room(&batch->space, fatal))
 				continue;
-			fail_all(jobs, &failure, OUTCOME_NOT_APPLIED);
-			*fatal = true;
-			return false;
-		}
-		if (attempt->culprit != NULL) {
-			fail_from(attempt->culprit, &failure);
-			attempt->culprit->set_aside = true;
-			if (code == ERROR_INCOMPATIBLE_FORMAT && attempt->culprit->store != NULL) {
-				attempt->culprit->store->stale = true;
-				stores_refresh(&batch->stores);
+			if (*fatal) {
+				fail_all(jobs, &failure, OUTCOME_NOT_APPLIED);
+				return false;
 			}
-			continue;
 		}
-		if (attempt->began && jobs->count > 1 && code != ERROR_DISK_FULL)
+		if (attempt->culprit != NULL)
+			set_aside(batch, attempt->culprit, &failure);
+		if (attempt->culprit != NULL && (code != ERROR_DISK_FULL || ++without_space < WITHOUT_SPACE_MAX))
+			continue;
+		if (attempt->began && jobs->count > 1)
 			return run_one_by_one(batch, jobs, fatal, attempt);
 		give_up(batch, jobs, &failure);
 		return false;
@@ -442,7 +448,7 @@ bool batch_run(struct batch *batch, struct job_list *jobs)
 		if (is_operation(job, OPERATION_SYNC))
 			attempt.want_sync = true;
 	}
-	leave_full(batch);
+	space_look(&batch->space);
 	if (needs_transaction(batch, jobs)) {
 		done = run_transaction(batch, jobs, &fatal, &attempt);
 	} else {

@@ -5,6 +5,7 @@
 #define KYNETA_DAEMON_BATCH_H
 
 #include "daemon/session.h"
+#include "daemon/space.h"
 #include "daemon/store.h"
 #include "daemon/writer.h"
 
@@ -15,7 +16,7 @@ struct batch {
 	struct sessions sessions;
 	bool unsynced;		 /* something was committed and not synced since */
 	bool foreign;		 /* another program wrote, and that is not accounted for in a commit yet */
-	bool full;		 /* the disk was found full, and has no room yet */
+	struct space space;
 	uint64_t recent_sync_us; /* running mean of what syncing took */
 };
 

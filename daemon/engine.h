@@ -75,6 +75,13 @@ struct engine_checkpoint_result {
 	uint64_t passive_us, gate_closed_us;
 };
 
+/* How much larger the database may become. */
+enum engine_growth {
+	GROWTH_FREE,  /* as the disk allows */
+	GROWTH_SPARE, /* by a part of the reserve: for writes that free space, and for the daemon's own rows */
+	GROWTH_NONE,  /* not at all: only what is unused inside of it is filled */
+};
+
 struct engine_class {
 	const char *name;
 
@@ -128,9 +135,21 @@ struct engine_class {
 	 * over. */
 	int (*checkpoint)(struct engine *engine, const struct engine_gate *gate,
 			  struct engine_checkpoint_result *result, struct failure *failure);
-	/* The disk was full: give the reserve back so that deletes and reads go on / try to have it again. */
+	/*
+	 * The reserve. release: the disk was found full, give it back so that reads and deletes go on. restore: try to
+	 * have it again (idempotent, a few system calls if it is there; nothing before take); while growth is limited
+	 * only if a margin beside it is free too, so that a full disk is not found full again at once. Outside a
+	 * transaction.
+	 */
 	void (*release_reserve)(struct engine *engine);
 	int (*restore_reserve)(struct engine *engine, struct failure *failure);
+	/*
+	 * Limits the growth of the database, counted from where it stood when growth was last free. Beyond the limit
+	 * writes fail with ERROR_DISK_FULL. Also inside a transaction.
+	 */
+	int (*set_growth)(struct engine *engine, enum engine_growth growth, struct failure *failure);
+	/* Bytes inside of the database that nothing uses. */
+	int (*unused_bytes)(struct engine *engine, uint64_t *bytes, struct failure *failure);
 
 	/* -- writer thread, inside a transaction -- */
 

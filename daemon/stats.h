@@ -44,7 +44,8 @@
 	X(wal_bytes, "size of the write-ahead log after the last commit")                                              \
 	X(wal_peak_bytes, "the largest it has been")                                                                   \
 	X(foreign_changes, "times another program was found to have written to the file")                              \
-	X(disk_full, "batches that found the disk full")                                                               \
+	X(disk_full, "times the disk was found full")                                                                  \
+	X(disk_is_full, "1 while it is")                                                                               \
 	X(stores, "stores in use")
 
 struct stats {

@@ -102,10 +102,6 @@ int store_write(struct stores *stores, struct job *job, struct failure *failure)
 /* store_position(stores, job, at, failure) - where the job's document stands now, this batch included. */
 int store_position(struct stores *stores, struct job *job, struct position *at, struct failure *failure);
 
-/* store_shrinks(stores, job) - is this a write that a full disk still has room for: a delete, or a replace by less than
- * is there? */
-bool store_shrinks(struct stores *stores, struct job *job);
-
 /*
  * store_read(engine reader, job, page limit, scratch) - carry out load_all, current_meta or list_doc_ids within the
  * snapshot that is open; job->reply is the whole reply frame, an error's too. Returns the code of an engine's failure

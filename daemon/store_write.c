@@ -352,16 +352,3 @@ int store_write(struct stores *stores, struct job *job, struct failure *failure)
 		job->at = (struct position){document->state.generation, document->state.next};
 	return code;
 }
-
-bool store_shrinks(struct stores *stores, struct job *job)
-{
-	struct document *document;
-
-	if (job->request.operation == OPERATION_DELETE)
-		return true;
-	if (job->request.operation != OPERATION_REPLACE)
-		return false;
-	/* By records: bytes would have to be read. A compaction leaves a handful. */
-	return document_get(stores, job->store, job->request.document, &document, NULL) == 0 &&
-	       document->state.next > job->request.records.count;
-}

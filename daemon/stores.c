@@ -79,7 +79,12 @@ static int check_boot(struct stores *stores, struct failure *failure)
 	if (code != 0 || !found || span_equal(buffer_span(&stores->meta), span_of_string(stores->boot)))
 		return code;
 	log_write(LOG_NOTICE, "the machine went down while the daemon ran: documents get new generations");
-	return jump(stores, failure);
+	code = jump(stores, failure);
+	if (code == ERROR_DISK_FULL) {
+		stores->engine->class->release_reserve(stores->engine);
+		code = jump(stores, failure);
+	}
+	return code;
 }
 
 int stores_init(struct stores *stores, struct engine *engine, uint64_t max_count, uint64_t cache_bytes,

@@ -143,10 +143,18 @@ static bool checkpoint(struct writer *writer)
 	struct engine_checkpoint_result result = {0};
 	struct failure failure = {0};
 	uint64_t limit = writer->options.wal_bytes, bytes = engine->class->log_bytes(engine);
+	int code;
 
 	if (bytes <= limit || bytes <= writer->checkpoint_floor)
 		return true;
-	if (engine->class->checkpoint(engine, &gate, &result, &failure) != 0) {
+	code = engine->class->checkpoint(engine, &gate, &result, &failure);
+	if (code == ERROR_DISK_FULL && !writer->batch.space.full) {
+		bool fatal;
+
+		space_make_room(&writer->batch.space, &fatal);
+		return !fatal;
+	}
+	if (code != 0) {
 		log_write(failure.fatal ? LOG_CRITICAL : LOG_ERROR, "checkpoint failed: %s", failure.message);
 		writer->checkpoint_floor = bytes + limit / 4;
 		return !failure.fatal;

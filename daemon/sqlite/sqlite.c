@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* A log larger than this takes noticeable time to recover. */
@@ -299,12 +300,24 @@ static struct sqlite_engine *new_engine(const struct engine_options *options)
 	return engine;
 }
 
+/* Is there no room for the files of its log? SQLite says only that it could not open something. */
+static bool no_inodes(const struct sqlite_engine *engine)
+{
+	struct statvfs status;
+
+	return (sqlite3_errcode(engine->db) & 0xff) == SQLITE_CANTOPEN && statvfs(engine->path, &status) == 0 &&
+	       status.f_files > 0 && status.f_ffree == 0;
+}
+
 /* A failure on the way in, told by the name of the database. */
 static int open_failed(struct sqlite_engine *engine, const char *path, const struct failure *inner,
 		       struct failure *failure)
 {
 	if (sqlite3_errcode(engine->db) == SQLITE_NOTADB)
 		return failure_set(failure, ERROR_CORRUPT, "cannot open database %s: it is not a SQLite database",
+				   path);
+	if (no_inodes(engine))
+		return failure_set(failure, ERROR_DISK_FULL, "cannot open database %s: no inode is left for its log",
 				   path);
 	failure_set(failure, inner->code, "cannot open database %s: %s", path, inner->message);
 	if (failure != NULL) {
@@ -410,6 +423,10 @@ static int sqlite_close(struct engine *base, bool clean, struct failure *failure
 
 	if (engine->taken && clean) {
 		code = sqlite_settle(engine, false, failure);
+		if (code == ERROR_DISK_FULL) {
+			sqlite_release_reserve(base);
+			code = sqlite_settle(engine, false, failure);
+		}
 		/* Another program still reads: the log stays, and is as good as the database. */
 		if (code == ERROR_BUSY)
 			code = 0;
@@ -437,6 +454,8 @@ const struct engine_class engine_sqlite = {
     .checkpoint = sqlite_checkpoint,
     .release_reserve = sqlite_release_reserve,
     .restore_reserve = sqlite_restore_reserve,
+    .set_growth = sqlite_set_growth,
+    .unused_bytes = sqlite_unused_bytes,
     .in_transaction = sqlite_in_transaction,
     .create = sqlite_create,
     .put_row = sqlite_put_row,

@@ -10,7 +10,7 @@
  *   detect.c       which store these tables are, or why it is refused; without any SQL
  *   statements.c   the writer's statements on rows, metadata and own rows
  *   reader.c       read-only handles
- *   reserve.c      disk space kept aside
+ *   reserve.c      disk space kept aside, and the limit of growth on a full disk
  *   trouble.c      what an SQLite result code means for the daemon
  *
  * One connection writes and checkpoints, ever: releases before 3.51.3 can lose committed pages when two connections do.
@@ -97,6 +97,9 @@ struct sqlite_engine {
 	int synchronous; /* PRAGMA synchronous in force: 1 NORMAL, 2 FULL */
 	bool foreign;	 /* another program wrote, seen outside of begin */
 	int64_t data_version; /* as of the last look */
+	enum engine_growth growth;
+	uint64_t pages_full; /* what the database had when growth was limited, */
+	uint64_t pages_most; /*   and what SQLite allows otherwise */
 	struct sqlite_patience patience;
 	struct sqlite_stopwatch stopwatch;
 	sqlite3_stmt *begin_statement, *commit_statement, *rollback_statement, *version_statement;
@@ -295,5 +298,7 @@ int sqlite_reader_documents(struct engine_reader *reader, const struct engine_ta
 
 void sqlite_release_reserve(struct engine *engine);
 int sqlite_restore_reserve(struct engine *engine, struct failure *failure);
+int sqlite_set_growth(struct engine *engine, enum engine_growth growth, struct failure *failure);
+int sqlite_unused_bytes(struct engine *engine, uint64_t *bytes, struct failure *failure);
 
 #endif

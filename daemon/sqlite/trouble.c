@@ -12,12 +12,14 @@
 #include <errno.h>
 #include <string.h>
 
-/* Was it lack of space? SQLite tells only ENOSPC in write(2) apart, as SQLITE_FULL. */
+/* Was it lack of space, or of room for another file? SQLite tells only ENOSPC in write(2) apart, as SQLITE_FULL. */
 static bool no_space(int result, int system_error)
 {
-	if ((result & 0xff) == SQLITE_FULL)
+	int base = result & 0xff;
+
+	if (base == SQLITE_FULL)
 		return true;
-	return (result & 0xff) == SQLITE_IOERR && (system_error == ENOSPC || system_error == EDQUOT);
+	return (base == SQLITE_IOERR || base == SQLITE_CANTOPEN) && (system_error == ENOSPC || system_error == EDQUOT);
 }
 
 static bool sync_failed(int result)

@@ -305,3 +305,75 @@ Test(sqlite, reserve_that_cannot_be_made_is_told)
 	cr_assert_neq(class->restore_reserve(engine, &failure), 0);
 	cr_assert_not(file_there(".reserve"));
 }
+
+/* ---- a database that may not grow ---- */
+
+static const struct engine_tables *tables;
+
+static int put_large(uint64_t seq)
+{
+	static uint8_t bytes[100000];
+	struct engine_row row = {.kind = SPAN_LITERAL("entry"), .has_payload = true, .payload = SPAN_LITERAL("{}")};
+	int code;
+
+	row.has_blob = true;
+	row.blob = span_of(bytes, sizeof(bytes));
+	begin(false);
+	code = class->put_row(engine, tables, SPAN_LITERAL("a"), seq, &row, &failure);
+	if (code == 0)
+		commit();
+	else
+		class->rollback(engine);
+	return code;
+}
+
+static uint64_t unused(void)
+{
+	uint64_t bytes;
+
+	assert_ok(class->unused_bytes(engine, &bytes, &failure));
+	return bytes;
+}
+
+Test(sqlite, growth_is_limited_to_what_is_unused_or_spare)
+{
+	uint64_t seq = 0;
+
+	options.reserve_bytes = 3 << 20; /* a third of it is spare: ten rows */
+	open_engine();
+	tables = use_store(LAYOUT_2);
+	for (; seq < 20; seq++)
+		assert_ok(put_large(seq));
+	cr_assert_eq(unused(), 0);
+	assert_ok(class->set_growth(engine, GROWTH_NONE, &failure));
+	cr_assert_eq(put_large(seq), ERROR_DISK_FULL);
+	assert_ok(class->set_growth(engine, GROWTH_SPARE, &failure));
+	for (; seq < 30; seq++)
+		assert_ok(put_large(seq));
+	cr_assert_eq(put_large(seq), ERROR_DISK_FULL);
+
+	/* Within what is unused all is free; the limit is counted from where it began. */
+	begin(false);
+	assert_ok(class->delete_rows(engine, tables, SPAN_LITERAL("a"), &failure));
+	commit();
+	cr_assert_gt(unused(), 30 * 100000);
+	assert_ok(class->set_growth(engine, GROWTH_NONE, &failure));
+	for (seq = 0; seq < 30; seq++)
+		assert_ok(put_large(seq));
+	cr_assert_eq(put_large(seq), ERROR_DISK_FULL);
+	assert_ok(class->set_growth(engine, GROWTH_FREE, &failure));
+	for (; seq < 60; seq++)
+		assert_ok(put_large(seq));
+}
+
+Test(sqlite, reserve_is_made_again_with_a_margin_while_growth_is_limited)
+{
+	options.reserve_bytes = 1 << 20;
+	open_engine();
+	use_store(LAYOUT_2);
+	class->release_reserve(engine);
+	assert_ok(class->set_growth(engine, GROWTH_NONE, &failure));
+	assert_ok(class->restore_reserve(engine, &failure));
+	cr_assert_geq(reserve_bytes(), 1 << 20);
+	cr_assert_lt(reserve_bytes(), 2 << 20);
+}
