@@ -19,7 +19,6 @@ import os
 import random
 import select
 import signal
-import sqlite3
 import subprocess
 import sys
 
@@ -28,6 +27,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness import PROGRAM as DAEMON
 from harness import Daemon, DaemonFailed, expect_equal, main, note, test  # noqa: E402
 from kyneta_store_client import Store, entry, meta  # noqa: E402
+from logged_client import meta_json, position, read_file, row_of  # noqa: E402
 
 PROGRAM = os.path.join(os.path.dirname(DAEMON), "..", "tests", "system", "restart-client")
 
@@ -128,20 +128,6 @@ def crash_again_and_again(daemon, clients):
 # ---- what must be there -----------------------------------------------------------------------------------------------
 
 
-def meta_json(number):
-    return ('{"replicaType":["plain",1,0],"syncMode":{"writerModel":"concurrent","delivery":"delta-capable",'
-            '"durability":"persistent"},"schemaHash":"%s"}' % number)
-
-
-def row_of(word):
-    """A record's row: kind, payload, blob."""
-    if word[0] == "m":
-        return "meta", meta_json(word[1:]), None
-    if word[0] == "s":
-        return "entry", '{"kind":"since","encoding":"json","version":"%s","data":"%s"}' % (word, word), None
-    return "entry", '{"kind":"since","encoding":"binary","version":"%s"}' % word, word.encode()
-
-
 class Replay:
     """A client's log: what its own documents hold, what it appended to the shared one, in order."""
 
@@ -156,11 +142,11 @@ class Replay:
         self.loads = {}         # on their way: call -> (document, contents that they may see)
         with open(path, encoding="utf-8") as file:
             for line in file:
-                kind, call, *rest = line.split()
+                kind, call, _, *rest = line.split()
                 getattr(self, "_" + kind)(int(call), *rest)
         expect_equal((len(self.writes), len(self.loads)), (0, 0), "calls without an answer")
 
-    def _w(self, call, operation, document, *words):
+    def _w(self, call, operation, document, expect, *words):
         self.calls += 1
         self.operations[operation] += 1
         if document == "shared":
@@ -176,12 +162,12 @@ class Replay:
             if loading == document:
                 contents.append(now)
 
-    def _a(self, call, generation, next, duplicate):
+    def _a(self, call, at, duplicate):
         document, words, length, rises = self.writes.pop(call)
         if duplicate == "1":
             self.duplicates += 1
             return
-        generation, next = int(generation), int(next)
+        generation, next = position(at)
         if document == "shared":
             self.told.append((next, words))
             return
@@ -196,7 +182,7 @@ class Replay:
         self.operations["l"] += 1
         self.loads[call] = (document, [self.documents[document]])
 
-    def _r(self, call, *words):
+    def _r(self, call, at, *words):
         document, contents = self.loads.pop(call)
         # It sees everything that was sent before it; and, if it was sent again, may see what was sent after it.
         if document != "ballast" and words not in contents:
@@ -204,23 +190,6 @@ class Replay:
 
     def _f(self, call, *words):
         raise AssertionError("call %d failed: %s" % (call, " ".join(words)))
-
-
-def read_file(path):
-    """The documents of a file, as rows; checked for what must hold whatever the clients did."""
-    database = sqlite3.connect("file:%s?mode=ro" % path, uri=True)
-    expect_equal(database.execute("PRAGMA integrity_check").fetchone(), ("ok",))
-    streams = collections.defaultdict(list)
-    for document, seq, *row in database.execute(
-            "SELECT doc_id, seq, kind, payload, blob FROM kyneta_records ORDER BY doc_id, seq"):
-        expect_equal(seq, len(streams[document]), "%s: seq" % document)
-        streams[document].append(tuple(row))
-    metas = dict(database.execute("SELECT doc_id, data FROM kyneta_doc_meta"))
-    database.close()
-    for document, rows in streams.items():
-        expect_equal(metas.pop(document), [payload for kind, payload, _ in rows if kind == "meta"][-1], document)
-    expect_equal(metas, {}, "documents without records")
-    return dict(streams)
 
 
 def check_own(streams, replays):
