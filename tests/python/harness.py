@@ -47,7 +47,8 @@ class DaemonFailed(Exception):
 
 
 class Daemon:
-    """A kyneta-stored. Options as keywords: Daemon(page_bytes=4096) is --page-bytes 4096.
+    """A kyneta-stored. Options as keywords: Daemon(page_bytes=4096) is --page-bytes 4096. It reads no file of options,
+    whatever the machine has, unless config names one.
 
     directory: where socket, database and log are; by default a new one that goes with the Daemon.
     As a context manager: started at the beginning; at the end terminated, which must give exit status 0.
@@ -59,7 +60,7 @@ class Daemon:
         self.socket = os.path.join(self.directory, "socket")
         self.database = os.path.join(self.directory, "exchange.db")
         self.log_path = os.path.join(self.directory, "log")
-        self.options = {"socket": self.socket, "database": self.database, **options}
+        self.options = {"config": "/dev/null", "socket": self.socket, "database": self.database, **options}
         self.environment = {**os.environ, **(environment or {})}
         self.wrapper = list(wrapper)
         self.process = None
