@@ -430,8 +430,10 @@ static bool has_reply_room(struct connection *connection)
 
 static void start_read(struct connection *connection, struct job *job)
 {
-	uint64_t reserved = reservation(connection, job);
+	uint64_t reserved = reservation(connection, job), most = connection->config->page_bytes;
 
+	if (job->request.limit == 0 || job->request.limit > most)
+		job->request.limit = most;
 	connection->reply_reserved += reserved;
 	connection->server->reply_reserved += reserved;
 	if (job->request.operation == OPERATION_CLOSE)
