@@ -102,14 +102,15 @@ class Daemon:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=self.environment)
-        bound = time.monotonic() + START_SECONDS
+        bound, pause = time.monotonic() + START_SECONDS, 0.001
         while not self.accepts():
             if self.process.poll() is not None:
                 raise DaemonFailed("exit status %d at its start" % self.process.returncode)
             if time.monotonic() > bound:
                 self.kill()
                 raise DaemonFailed("does not accept connections")
-            time.sleep(0.01)
+            time.sleep(pause)
+            pause = min(2 * pause, 0.05)
         return self
 
     def accepts(self):
