@@ -12,11 +12,12 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
-from harness import PROGRAM, Daemon, expect_equal, main, test  # noqa: E402
+from harness import PROGRAM, ROOT, Daemon, expect_equal, main, test  # noqa: E402
 from kyneta_store_client import APPEND, LOAD_ALL, PING, Connection, Store, entry, meta  # noqa: E402
 
 META = ('{"replicaType":["plain",1,0],"syncMode":{"writerModel":"serialized","delivery":"delta-capable",'
         '"durability":"persistent"},"schemaHash":"00"}')
+BUILD = os.environ.get("KYNETA_BUILD") or os.path.join(ROOT, "build")
 WRONG_OPTIONS = 2
 FRAME_TOO_LARGE, TOO_MANY_CONNECTIONS = 101, 404
 PATIENCE_SECONDS = 60
@@ -382,6 +383,24 @@ def _():
             file.write("readers = 0\n")
         expect_equal(run_with_default(folder).returncode, WRONG_OPTIONS, "exit status")
         expect_equal(run_with_default(folder, "--check-config", "--config", "/dev/null").returncode, 0, "exit status")
+
+
+# ---- what is installed --------------------------------------------------------------------------------------------
+
+
+@test("an example is installed where it is looked for, and what is there already is kept")
+def _():
+    with Configured() as daemon:
+        def install():
+            subprocess.run(["meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir", daemon.directory],
+                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+            with open(daemon.directory + default_path(), encoding="utf-8") as file:
+                return file.read()
+
+        expect_equal(install(), run("--example-config").stdout, "the example")
+        with open(daemon.directory + default_path(), "w", encoding="utf-8") as file:
+            file.write("readers = 3\n")
+        expect_equal(install(), "readers = 3\n", "an administrator's file")
 
 
 if __name__ == "__main__":
