@@ -42,21 +42,38 @@ void server_finished(struct server *server, struct job_list *jobs, bool fatal)
 		eventfd_write(server->wake_fd, 1);
 }
 
-static void turn(struct server *server)
+/* None is left in the list then: it holds none that is closed when the loop goes on and frees them. */
+static void turn_dirty(struct server *server)
 {
-	struct connection *connection, *next;
-
 	while (server->dirty != NULL) {
-		connection = server->dirty;
+		struct connection *connection = server->dirty;
+
 		server->dirty = connection->dirty_next;
 		connection_turn(connection);
 	}
+}
+
+/* The list is a stack: whoever came first has its turn first. */
+static void touch_all(struct server *server)
+{
+	struct connection *connection = server->connections;
+
+	if (connection == NULL)
+		return;
+	do {
+		connection = connection->prev; /* of the first: the last */
+		connection_touch(connection);
+	} while (connection != server->connections);
+}
+
+static void turn(struct server *server)
+{
+	turn_dirty(server);
 	if (server->starved) {
 		/* Something may have been given back: everybody who waits for it looks again, once a turn. */
 		server->starved = false;
-		DL_FOREACH_SAFE (server->connections, connection, next) {
-			connection_turn(connection);
-		}
+		touch_all(server);
+		turn_dirty(server);
 	}
 	if (server->answered)
 		writer_answered(server->writer);

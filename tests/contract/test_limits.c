@@ -5,10 +5,12 @@
 #include "tests/contract/database.h"
 #include "tests/contract/wire.h"
 
+#include <linux/sockios.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 TestSuite(limits, .init = harness_init, .fini = harness_fini, .timeout = 120);
@@ -106,6 +108,53 @@ Test(limits, in_flight_limit_of_all_connections_drops_nothing)
 	}
 	stored_stop(&stored);
 	ROWS("SELECT count(*) FROM kyneta_records", "1592\n");
+	stored_end(&stored);
+}
+
+/* Waits until the daemon has read what was sent. */
+static void await_read(const struct wire *wire)
+{
+	int unread = 1;
+
+	for (int i = 0; i < HARNESS_PATIENCE_MS && unread > 0; i++) {
+		cr_assert_eq(ioctl(wire->fd, SIOCOUTQ, &unread), 0);
+		if (unread > 0)
+			poll(NULL, 0, 1);
+	}
+	cr_assert_eq(unread, 0);
+}
+
+/* All of them are taken in the very turn in which there is room again. */
+Test(limits, bad_frames_that_were_held_back_end_their_connections)
+{
+	struct hello hello = hello_plain();
+	struct wire holder, wires[8];
+	struct reply reply;
+
+	stored_use_faults(&stored);
+	stored_start(&stored, "--max-requests-per-connection", "1", "--max-requests", "1", NULL);
+	wire_hello(&holder, &stored, &hello);
+	wire_append(&holder, 2, S("warm"), wire_meta(META));
+	ANSWER(&holder, 2, 0);
+	for (size_t i = 0; i < 8; i++)
+		wire_hello(&wires[i], &stored, &hello);
+	stored_hold_syncs(&stored);
+	wire_append(&holder, 3, S("doc"), wire_meta(META));
+	await_read(&holder);
+	for (size_t i = 0; i < 8; i++) {
+		wire_bytes(&wires[i], "\0\0\0\1\xc1", 5);
+		await_read(&wires[i]);
+	}
+	stored_release_syncs(&stored);
+	ANSWER(&holder, 3, 0);
+	for (size_t i = 0; i < 8; i++) {
+		ANSWER(&wires[i], 0, 100);
+		cr_assert(wire_ended(&wires[i]));
+		wire_close(&wires[i]);
+	}
+	wire_append(&holder, 4, S("doc"), wire_meta(META));
+	ANSWER(&holder, 4, 0);
+	wire_close(&holder);
 	stored_end(&stored);
 }
 
