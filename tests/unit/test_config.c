@@ -1,5 +1,116 @@
-/* config: every option good and bad, by its table. */
-#include "tests/unit/config_reading.h"
+/* config: every option good and bad, by its table; files with line numbers; what is printed. */
+#include "daemon/config.h"
+
+#include "tests/unit/allocations.h"
+#include "tests/unit/scratch.h"
+
+#include <criterion/criterion.h>
+#include <criterion/parameterized.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define ARGUMENTS_MAX 80
+
+static struct config *config;
+static struct complaints complaints;
+static char message[4096]; /* the complaints, a newline between two */
+
+/* The arguments of the last config_read: a configuration points into them. */
+static char program[] = "kyneta-stored", *arguments[ARGUMENTS_MAX] = {program};
+static int count = 1;
+
+static void drop_arguments(void)
+{
+	while (count > 1)
+		free(arguments[--count]);
+}
+
+__attribute__((format(printf, 1, 2))) static void add_argument(const char *format, ...)
+{
+	va_list list;
+
+	va_start(list, format);
+	cr_assert_lt(count, ARGUMENTS_MAX);
+	cr_assert_geq(vasprintf(&arguments[count++], format, list), 0);
+	va_end(list);
+}
+
+static void add_line(void *context, const char *line)
+{
+	size_t length = strlen(message);
+
+	(void)context;
+	snprintf(message + length, sizeof(message) - length, "%s%s", length == 0 ? "" : "\n", line);
+}
+
+static enum config_result read_again(void)
+{
+	enum config_result result;
+
+	config_unref(config);
+	config = NULL;
+	message[0] = '\0';
+	result = config_read(&config, count, arguments, &complaints);
+	complaints_tell(&complaints, add_line, NULL);
+	cr_assert_eq(result == CONFIG_WRONG, complaints_any(&complaints));
+	cr_assert_eq(result == CONFIG_RUN, config != NULL);
+	complaints_free(&complaints);
+	return result;
+}
+
+/* config_read of these arguments, up to a NULL. */
+static enum config_result read_arguments(const char *first, ...)
+{
+	va_list list;
+
+	drop_arguments();
+	va_start(list, first);
+	for (const char *argument = first; argument != NULL; argument = va_arg(list, const char *))
+		add_argument("%s", argument);
+	va_end(list);
+	return read_again();
+}
+
+static void assert_wrong(enum config_result result, const char *expected)
+{
+	cr_assert_eq(result, CONFIG_WRONG, "taken, instead of: %s", expected);
+	cr_assert_str_eq(message, expected);
+}
+
+static void assert_right(enum config_result result)
+{
+	cr_assert_eq(result, CONFIG_RUN, "%s", message);
+}
+
+enum kind { TEXT, SIZE, COUNT, SECONDS, MODE, DURABILITY, LEVEL };
+
+struct option {
+	enum kind kind;
+	const char *name;
+	size_t offset;
+	uint64_t least, most;
+};
+
+static const struct option options[] = {
+#define X(kind, when, field, name, initial, least, most, reason)                                                       \
+	{kind, name, offsetof(struct config, field), least, most},
+    OPTION_TABLE(X)
+#undef X
+};
+
+#define OPTIONS (sizeof(options) / sizeof(options[0]))
+
+static uint64_t number_of(const struct option *option)
+{
+	uint64_t value;
+
+	memcpy(&value, (const char *)config + option->offset, sizeof(value));
+	return value;
+}
 
 static bool is_number(const struct option *option)
 {
@@ -34,9 +145,20 @@ static void read_all(bool most)
 				     options[i].name);
 }
 
+static bool equal_texts(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0;
+}
+
+static bool equal_numbers(uint64_t a, uint64_t b)
+{
+	return a == b;
+}
+
 Test(config, defaults)
 {
 	assert_right(read_arguments(NULL));
+#define EQUAL(a, b)						 _Generic((a), const char * : equal_texts, uint64_t : equal_numbers)(a, b)
 #define X(kind, when, field, name, initial, least, most, reason) cr_assert(EQUAL(config->field, initial), name);
 	OPTION_TABLE(X)
 #undef X
@@ -220,4 +342,242 @@ Test(config, limits_must_fit_each_other)
 	assert_right(read_arguments("--wal-bytes=64M", "--reserve-bytes=80M", NULL));
 	assert_right(read_arguments("--wal-bytes=64M", "--reserve-bytes=0", NULL));
 	assert_right(read_arguments("--max-frame-bytes=128M", NULL));
+}
+
+/* ---- files ---- */
+
+static char folder[SCRATCH_SIZE], path[SCRATCH_SIZE + 8];
+
+static void make_folder(void)
+{
+	scratch_make(folder);
+	snprintf(path, sizeof(path), "%s/ini", folder);
+}
+
+static void remove_folder(void)
+{
+	scratch_remove(folder);
+}
+
+TestSuite(config_file, .init = make_folder, .fini = remove_folder);
+
+static void write_bytes(const char *bytes, size_t size)
+{
+	FILE *file = fopen(path, "w");
+
+	cr_assert_not_null(file);
+	cr_assert_eq(fwrite(bytes, 1, size, file), size);
+	cr_assert_eq(fclose(file), 0);
+}
+
+static enum config_result read_text(const char *text)
+{
+	write_bytes(text, strlen(text));
+	return read_arguments("--config", path, NULL);
+}
+
+/* @expected follows the file's name. */
+static void assert_wrong_file(const char *text, const char *expected)
+{
+	char whole[512];
+
+	snprintf(whole, sizeof(whole), "%s%s", path, expected);
+	assert_wrong(read_text(text), whole);
+}
+
+Test(config_file, keys_in_a_section_or_in_none)
+{
+	assert_right(read_text("# comment\n\nsocket = /tmp/a b.sock\nreaders=3 ; why\n\n[kyneta-stored]\n"
+			       "  ; another\n  wal-bytes = 16M\n\tlog-level: debug\r\n"));
+	cr_assert_str_eq(config->socket, "/tmp/a b.sock");
+	cr_assert_eq(config->readers, 3);
+	cr_assert_eq(config->wal_bytes, 16 * CONFIG_MIB);
+	cr_assert_eq(config->log_level, 7);
+	assert_right(read_text(""));
+	cr_assert_str_eq(config->socket, "/run/kyneta-store/kyneta-store.sock");
+	assert_right(read_text("\xef\xbb\xbfreaders = 5"));
+	cr_assert_eq(config->readers, 5);
+}
+
+Test(config_file, the_command_line_wins)
+{
+	write_bytes("readers = 3\nmax-stores = 7\n", 27);
+	assert_right(read_arguments("--readers=4", "--config", path, NULL));
+	cr_assert_eq(config->readers, 4);
+	cr_assert_eq(config->max_stores, 7);
+}
+
+Test(config_file, every_key_is_checked)
+{
+	char text[128], start[128];
+
+	for (size_t i = 0; i < OPTIONS; i++) {
+		snprintf(text, sizeof(text), "[kyneta-stored]\n\n%s = %s\n", options[i].name,
+			 options[i].kind == TEXT ? "" : "x");
+		snprintf(start, sizeof(start), "%s:3: %s takes ", path, options[i].name);
+		cr_assert_eq(read_text(text), CONFIG_WRONG);
+		cr_assert_eq(strncmp(message, start, strlen(start)), 0, "%s", message);
+	}
+}
+
+#define NO_LINE	 "a line is \"key = value\", [section], or a comment after # or ;"
+#define SECTIONS "[kyneta-stored], [access], [store NAME], [create], [quota], [quota USER], [quota-store NAME]"
+#define MISTAKES "readers\nreaders = 0\n[nowhere]\nreaders = 0\n[store a]\nred = x\n[store"
+
+Test(config_file, mistakes_are_told_with_their_line)
+{
+	assert_wrong_file("\nreaders = 3\nreaders = 0\n", ":3: readers takes a number from 1 to 64, got \"0\"");
+	assert_wrong_file("readrs = 3", ":1: unknown key readrs; did you mean readers?");
+	assert_wrong_file("[kyneta-stored]\nzzz = 3", ":2: unknown key zzz; --help tells them all");
+	assert_wrong_file("config = other.ini", ":1: unknown key config; --help tells them all");
+	assert_wrong_file("readers = 3\nreaders\n", ":2: " NO_LINE);
+	assert_wrong_file("[kyneta-stored\n", ":1: " NO_LINE);
+	assert_wrong_file("[kyneta-stored] readers = 5\n", ":1: " NO_LINE);
+	assert_wrong_file("[kyneta-stored ; no]\n", ":1: " NO_LINE);
+	assert_wrong_file("socket = /tmp/a\n  readers = 99\n", ":2: readers takes a number from 1 to 64, got \"99\"");
+}
+
+Test(config_file, every_mistake_is_told)
+{
+	char expected[1024];
+
+	write_bytes(MISTAKES, strlen(MISTAKES));
+	snprintf(expected, sizeof(expected),
+		 "--max-stores takes a number from 1 to 65536, got \"0\"\n"
+		 "takes options only, got \"word\"\n"
+		 "%s:1: " NO_LINE "\n"
+		 "%s:2: readers takes a number from 1 to 64, got \"0\"\n"
+		 "%s:3: unknown section [nowhere]; there are " SECTIONS "\n"
+		 "%s:6: unknown key red; [store] takes read, write, administer\n"
+		 "%s:7: " NO_LINE,
+		 path, path, path, path, path);
+	assert_wrong(read_arguments("--max-stores=0", "--config", path, "word", NULL), expected);
+}
+
+Test(config_file, lines_that_would_be_misread_are_refused)
+{
+	char text[1024], expected[256];
+
+	/* The longest that is taken, and one more. */
+	snprintf(text, sizeof(text), "\nsocket = /%0186d\n", 0);
+	cr_assert_eq(strlen(text) - 2, 196);
+	assert_right(read_text(text));
+	cr_assert_eq(strlen(config->socket), 187);
+	snprintf(text, sizeof(text), "\nsocket = /%0400d\nreaders = 2\n", 0);
+	assert_wrong_file(text, ":2: a line is text of at most 198 bytes");
+	write_bytes("readers = 3\0", 12);
+	snprintf(expected, sizeof(expected), "%s:1: a line is text of at most 198 bytes", path);
+	assert_wrong(read_arguments("--config", path, NULL), expected);
+}
+
+Test(config_file, no_memory)
+{
+	unsigned long until = 0;
+
+	write_bytes("socket = /a\n[store a]\nread = b\nwrite = c\n", 40);
+	assert_right(read_arguments("--config", path, NULL));
+	do {
+		allocations_until_failure = ++until;
+		if (read_again() == CONFIG_WRONG)
+			cr_assert_str_eq(message, "out of memory");
+		allocations_until_failure = 0;
+	} while (config == NULL);
+	cr_assert_gt(until, 8);
+	cr_assert_eq(config->setting_count, 2);
+}
+
+Test(config_file, file_that_cannot_be_read)
+{
+	char expected[256];
+
+	snprintf(expected, sizeof(expected), "--config takes a file, cannot open %s: No such file or directory", path);
+	assert_wrong(read_arguments("--config", path, NULL), expected);
+	snprintf(expected, sizeof(expected), "--config takes a file, cannot read %s: Is a directory", folder);
+	assert_wrong(read_arguments("--config", folder, NULL), expected);
+}
+
+Test(config_file, limits_are_checked_after_the_command_line)
+{
+	write_bytes("max-frame-bytes = 256M\n", 23);
+	assert_wrong(read_arguments("--config", path, NULL),
+		     "--max-request-bytes-per-connection (128M) must be at least --max-frame-bytes (256M)");
+	assert_right(read_arguments("--config", path, "--max-request-bytes-per-connection=256M", NULL));
+}
+
+/* ---- what is printed ---- */
+
+/* What an option prints on stdout. */
+static char *printed_by(const char *option)
+{
+	static char out[65536];
+	int saved = dup(STDOUT_FILENO);
+	FILE *file = tmpfile();
+	size_t length;
+
+	cr_assert_not_null(file);
+	fflush(stdout);
+	cr_assert_geq(dup2(fileno(file), STDOUT_FILENO), 0);
+	cr_assert_eq(read_arguments(option, NULL), CONFIG_DONE);
+	cr_assert_geq(dup2(saved, STDOUT_FILENO), 0);
+	close(saved);
+	rewind(file);
+	length = fread(out, 1, sizeof(out) - 1, file);
+	out[length] = '\0';
+	fclose(file);
+	return out;
+}
+
+Test(config, version)
+{
+	cr_assert_str_eq(printed_by("--version"), "kyneta-stored " KYNETA_VERSION "\n");
+}
+
+Test(config, help_has_every_option_in_80_columns)
+{
+	char *help = printed_by("--help"), name[64];
+
+	for (size_t i = 0; i < OPTIONS; i++) {
+		snprintf(name, sizeof(name), "\n  --%s ", options[i].name);
+		cr_assert_not_null(strstr(help, name), "%s", name);
+	}
+#define X(constant, status, meaning) cr_assert_not_null(strstr(help, "\n  " #status "   "));
+	EXIT_LIST(X)
+#undef X
+	cr_assert_not_null(strstr(help, "default 64M; 4K to 1G\n"));
+	cr_assert_not_null(strstr(help, "\n  --config FILE\n"));
+	for (char *line; (line = strsep(&help, "\n")) != NULL;)
+		cr_assert_leq(strlen(line), 80, "%s", line);
+	cr_assert_eq(strncmp(printed_by("-h"), "Usage: kyneta-stored ", 21), 0);
+}
+
+Test(config, options_are_a_table)
+{
+	char *table = printed_by("--options"), *line;
+	size_t rows = 0;
+
+	while ((line = strsep(&table, "\n")) != NULL && *line != '\0') {
+		cr_assert_lt(rows, OPTIONS);
+		cr_assert_str_eq(strsep(&line, "\t"), options[rows].name);
+		cr_assert_neq(*strsep(&line, "\t"), '\0');
+		cr_assert_neq(*strsep(&line, "\t"), '\0');
+		cr_assert_not_null(line);
+		cr_assert_null(strchr(line, '\t'));
+		rows++;
+	}
+	cr_assert_eq(rows, OPTIONS);
+}
+
+Test(config, stdout_that_cannot_be_written)
+{
+	int saved = dup(STDOUT_FILENO), full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	enum config_result result;
+
+	fflush(stdout);
+	cr_assert_geq(dup2(full, STDOUT_FILENO), 0);
+	result = read_arguments("--help", NULL);
+	cr_assert_geq(dup2(saved, STDOUT_FILENO), 0);
+	assert_wrong(result, "cannot write to stdout: No space left on device");
+	clearerr(stdout);
+	close(saved);
+	close(full);
 }
