@@ -18,9 +18,16 @@ int batch_init(struct batch *batch, const struct writer_options *options, struct
 {
 	*batch = (struct batch){.options = options, .engine = options->engine};
 	space_init(&batch->space, options->engine, options->gate);
-	sessions_init(&batch->sessions, options->engine, options->session_window, options->session_timeout);
-	return stores_init(&batch->stores, options->engine, options->max_stores, options->document_cache_bytes,
-			   failure);
+	sessions_init(&batch->sessions, options->engine, options->limits.session_window,
+		      options->limits.session_timeout);
+	return stores_init(&batch->stores, options->engine, options->limits.max_stores,
+			   options->limits.document_cache_bytes, failure);
+}
+
+void batch_limit(struct batch *batch, const struct writer_limits *limits)
+{
+	sessions_limit(&batch->sessions, limits->session_window, limits->session_timeout);
+	stores_limit(&batch->stores, limits->max_stores, limits->document_cache_bytes);
 }
 
 void batch_free(struct batch *batch)
@@ -42,7 +49,7 @@ static bool is_operation(const struct job *job, enum operation operation)
 static bool wants_sync(const struct batch *batch, const struct job *job)
 {
 	if (job->request.durability == DURABILITY_DEFAULT)
-		return batch->options->synced_by_default;
+		return batch->options->limits.synced_by_default;
 	return job->request.durability == DURABILITY_SYNCED;
 }
 

@@ -24,6 +24,9 @@ struct batch {
 int batch_init(struct batch *batch, const struct writer_options *options, struct failure *failure);
 void batch_free(struct batch *batch);
 
+/* batch_limit(batch, limits) - between two batches: what holds from now on, besides what batch_init was given. */
+void batch_limit(struct batch *batch, const struct writer_limits *limits);
+
 /*
  * batch_run(batch, jobs) - carry out all jobs and set their results. False: a fatal failure; the results say so
  * (io_error, unknown), and nothing more may be done with the database.

@@ -103,6 +103,7 @@ void config_unref(struct config *config)
 		free(text);
 	}
 	free(config->settings);
+	free(config->files);
 	free(config);
 }
 
@@ -170,13 +171,18 @@ enum config_result config_read(struct config **out, int argc, char **argv, struc
 		config_unref(config);
 		return CONFIG_WRONG;
 	}
+	if (arguments.check) {
+		config_print(stdout, config);
+		config_unref(config);
+		return config_flush(complaints);
+	}
 	*out = config;
 	return CONFIG_RUN;
 }
 
 /* ---- the next configuration ---- */
 
-static void print_field(const struct config *config, const struct option_row *row, char out[OPTION_TEXT_SIZE])
+void config_print_field(const struct config *config, const struct option_row *row, char out[OPTION_TEXT_SIZE])
 {
 	const char *text;
 	uint64_t value;
@@ -233,8 +239,8 @@ int config_keep_started(struct config *config, const struct config *old, struct 
 
 		if (is_same(config, old, row))
 			continue;
-		print_field(old, row, before);
-		print_field(config, row, after);
+		config_print_field(old, row, before);
+		config_print_field(config, row, after);
 		if (row->when != WHEN_RESTART) {
 			complaints_add(changes, "%s: %s, was %s%s", row->name, after, before,
 				       row->when == WHEN_CONNECTION ? "; connections that are there keep it" : "");

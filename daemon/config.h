@@ -36,12 +36,12 @@
 	  "permissions of the socket: its owner and group may connect")                                                \
 	X(TEXT, RESTART, database, "database", "/var/lib/kyneta-store/exchange.db", 0, 0,                              \
 	  "SQLite database file; made if it does not exist")                                                           \
-	X(DURABILITY, RESTART, durability, "durability", 1, 0, 1,                                                      \
+	X(DURABILITY, RELOAD, durability, "durability", 1, 0, 1,                                                       \
 	  "of writes that do not ask: synced survives power loss, committed survives the death of the daemon")         \
 	X(LEVEL, RELOAD, log_level, "log-level", 6, 0, 7, "least important message that is logged")                    \
 	X(COUNT, RELOAD, max_connections, "max-connections", 12000, 1, 1000000,                                        \
 	  "connections at once; ten thousand idle hosts and some to spare, each costs a descriptor and about 1 KiB")   \
-	X(COUNT, RESTART, max_requests_per_connection, "max-requests-per-connection", 1024, 1, 65536,                  \
+	X(COUNT, CONNECTION, max_requests_per_connection, "max-requests-per-connection", 1024, 1, 65536,               \
 	  "requests in flight on one connection; hosts were seen with 199, beyond it the socket is not read")          \
 	X(COUNT, RELOAD, max_requests, "max-requests", 65536, 1, 10000000,                                             \
 	  "requests in flight in all: 64 connections at their limit")                                                  \
@@ -56,12 +56,12 @@
 	  "bytes of replies a peer has not taken yet; beyond it nothing more is taken: a few pages ahead suffice")     \
 	X(SIZE, RELOAD, max_reply_bytes, "max-reply-bytes", 256 * CONFIG_MIB, 4096, 1024 * 1024 * CONFIG_MIB,          \
 	  "bytes of replies not taken yet in all; what the daemon may spend on output")                                \
-	X(SIZE, RESTART, page_bytes, "page-bytes", 1 * CONFIG_MIB, 1024, 64 * CONFIG_MIB,                              \
+	X(SIZE, CONNECTION, page_bytes, "page-bytes", 1 * CONFIG_MIB, 1024, 64 * CONFIG_MIB,                           \
 	  "largest page of load_all and list_doc_ids: large enough to cost nothing per page, small enough that "       \
 	  "nobody waits for it")                                                                                       \
-	X(COUNT, RESTART, batch_requests, "batch-requests", 2048, 1, 65536,                                            \
+	X(COUNT, RELOAD, batch_requests, "batch-requests", 2048, 1, 65536,                                             \
 	  "writes in one commit; beyond 512 a commit gains little, and everybody waits for the whole batch")           \
-	X(SIZE, RESTART, batch_bytes, "batch-bytes", 8 * CONFIG_MIB, 4096, 1024 * CONFIG_MIB,                          \
+	X(SIZE, RELOAD, batch_bytes, "batch-bytes", 8 * CONFIG_MIB, 4096, 1024 * CONFIG_MIB,                           \
 	  "bytes in one commit (a larger request goes alone): bounds what one flood adds to everybody's latency")      \
 	X(SIZE, RESTART, wal_bytes, "wal-bytes", 32 * CONFIG_MIB, 65536, 1024 * 1024 * CONFIG_MIB,                     \
 	  "checkpoint when the write-ahead log is larger: 4,000 pages, where fewer page writes and short stalls meet") \
@@ -70,9 +70,9 @@
 	X(SIZE, RESTART, reader_cache_bytes, "reader-cache-bytes", 2 * CONFIG_MIB, 65536, 1024 * 1024 * CONFIG_MIB,    \
 	  "page cache of each reader: thousands of hot documents; the kernel's cache stands behind it")                \
 	X(COUNT, RESTART, readers, "readers", 2, 1, 64, "reader threads; pages are short, so few are enough")          \
-	X(SIZE, RESTART, document_cache_bytes, "document-cache-bytes", 32 * CONFIG_MIB, 65536,                         \
+	X(SIZE, RELOAD, document_cache_bytes, "document-cache-bytes", 32 * CONFIG_MIB, 65536,                          \
 	  1024 * 1024 * CONFIG_MIB, "identities of hot documents kept by the writer; about 500 bytes each")            \
-	X(COUNT, RESTART, max_stores, "max-stores", 256, 1, 65536,                                                     \
+	X(COUNT, RELOAD, max_stores, "max-stores", 256, 1, 65536,                                                      \
 	  "stores (sets of tables) in use at once; each keeps prepared statements")                                    \
 	X(SIZE, RESTART, reserve_bytes, "reserve-bytes", 48 * CONFIG_MIB, 0, 1024 * 1024 * CONFIG_MIB,                 \
 	  "disk space kept aside so that reads and deletes go on when the disk is full: wal-bytes and 16 MiB; 0 "      \
@@ -87,7 +87,7 @@
 	  "what was accepted before SIGTERM must be finished by then")                                                 \
 	X(SECONDS, CONNECTION, claim_timeout, "claim-timeout", 30, 1, 86400,                                           \
 	  "how long exclusive access is kept for a session that lost its connection")                                  \
-	X(SECONDS, RESTART, session_timeout, "session-timeout", 604800, 60, 315360000,                                 \
+	X(SECONDS, RELOAD, session_timeout, "session-timeout", 604800, 60, 315360000,                                  \
 	  "a session is forgotten so long after its last use: seven days outlive a long weekend")
 
 /*
@@ -106,7 +106,7 @@
 #define EXIT_LIST(X)                                                                                                   \
 	X(OK, 0, "ended as asked, everything accepted was finished")                                                   \
 	X(START, 1, "could not start; one line says why")                                                              \
-	X(USAGE, 2, "bad options; one line says which")                                                                \
+	X(USAGE, 2, "bad options or a bad configuration; a line for each mistake")                                     \
 	X(STORAGE, 3,                                                                                                  \
 	  "storage failed while running (a write or fsync failed); recovery at the next start decides what is there")  \
 	X(FORCED, 4,                                                                                                   \
@@ -151,13 +151,16 @@ struct config {
 	struct setting *settings;
 	size_t setting_count;
 
+	const char **files; /* that were read, in this order */
+	size_t file_count;
+
 	struct config_text *texts; /* every string that came from a file */
 	unsigned references;
 };
 
 enum config_result {
 	CONFIG_RUN,   /* go on with *config */
-	CONFIG_DONE,  /* --help, --version or --options was answered on stdout: EXIT_CODE_OK */
+	CONFIG_DONE,  /* --help, --check-config or the like was answered on stdout: EXIT_CODE_OK */
 	CONFIG_WRONG, /* there are complaints: EXIT_CODE_USAGE */
 };
 

@@ -8,21 +8,28 @@
 #include "daemon/log.h"
 
 /* What getopt_long returns for the options that are not in the table; a row's number is counted from ROW_FIRST. */
-enum { ARGUMENT_CONFIG = 256, ARGUMENT_VERSION, ARGUMENT_OPTIONS, ROW_FIRST };
+enum { ARGUMENT_CONFIG = 256, ARGUMENT_CHECK, ARGUMENT_EXAMPLE, ARGUMENT_VERSION, ARGUMENT_OPTIONS, ROW_FIRST };
 
-/* Answers on stdout, or complains that it cannot be written. */
+static const struct option others[] = {
+    {"config", required_argument, NULL, ARGUMENT_CONFIG},    {"check-config", no_argument, NULL, ARGUMENT_CHECK},
+    {"example-config", no_argument, NULL, ARGUMENT_EXAMPLE}, {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, ARGUMENT_VERSION},	     {"options", no_argument, NULL, ARGUMENT_OPTIONS},
+};
+
+#define OTHER_COUNT (sizeof(others) / sizeof(others[0]))
+
+/* Answers on stdout. */
 static enum config_result answer(int option, struct complaints *complaints)
 {
 	if (option == ARGUMENT_VERSION)
 		puts(PROGRAM " " KYNETA_VERSION);
 	else if (option == ARGUMENT_OPTIONS)
 		config_print_options(stdout);
+	else if (option == ARGUMENT_EXAMPLE)
+		config_print_example(stdout);
 	else
 		config_print_help(stdout);
-	if (fflush(stdout) == 0 && ferror(stdout) == 0)
-		return CONFIG_DONE;
-	complaints_add(complaints, "cannot write to stdout: %s", strerror(errno));
-	return CONFIG_WRONG;
+	return config_flush(complaints);
 }
 
 void config_complain_of_name(struct complaints *complaints, const char *prefix, const char *what, const char *dashes,
@@ -72,17 +79,14 @@ static bool is_taken(const struct option_row *row, const char *text, struct comp
 enum config_result config_read_arguments(struct config_arguments *arguments, int argc, char **argv,
 					 struct complaints *complaints)
 {
-	struct option options[OPTION_COUNT + 5] = {
-	    {"config", required_argument, NULL, ARGUMENT_CONFIG},
-	    {"help", no_argument, NULL, 'h'},
-	    {"version", no_argument, NULL, ARGUMENT_VERSION},
-	    {"options", no_argument, NULL, ARGUMENT_OPTIONS},
-	};
+	struct option options[OTHER_COUNT + OPTION_COUNT + 1] = {0};
 	bool unknown = false; /* then a word may be the value of an option that was not meant so */
 	int found;
 
+	memcpy(options, others, sizeof(others));
 	for (size_t i = 0; i < OPTION_COUNT; i++)
-		options[i + 4] = (struct option){option_rows[i].name, required_argument, NULL, ROW_FIRST + (int)i};
+		options[OTHER_COUNT + i] =
+		    (struct option){option_rows[i].name, required_argument, NULL, ROW_FIRST + (int)i};
 	optind = 0; /* glibc's way to begin anew */
 	opterr = 0;
 	while ((found = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
@@ -90,7 +94,11 @@ enum config_result config_read_arguments(struct config_arguments *arguments, int
 		case ARGUMENT_CONFIG:
 			arguments->file = optarg;
 			break;
+		case ARGUMENT_CHECK:
+			arguments->check = true;
+			break;
 		case 'h':
+		case ARGUMENT_EXAMPLE:
 		case ARGUMENT_VERSION:
 		case ARGUMENT_OPTIONS:
 			return answer(found, complaints);

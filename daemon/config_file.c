@@ -15,7 +15,7 @@ static const struct section {
 	const char *name;
 	enum section_naming naming;
 } sections[] = {
-#define X(section, naming, words, meaning) {(section), NAMING_##naming},
+#define X(section, naming, words, example, meaning) {(section), NAMING_##naming},
     SECTION_TABLE(X)
 #undef X
 };
@@ -25,7 +25,7 @@ static const struct section {
 #define SECTION_WORDS_REQUIRED(section, words) "[" section " " words "]"
 #define SECTION_WORDS_OPTIONAL(section, words) "[" section "], [" section " " words "]"
 static const char section_words[] = "[" PROGRAM "]"
-#define X(section, naming, words, meaning) ", " SECTION_WORDS_##naming(section, words)
+#define X(section, naming, words, example, meaning) ", " SECTION_WORDS_##naming(section, words)
     SECTION_TABLE(X)
 #undef X
     ;
@@ -33,7 +33,7 @@ static const char section_words[] = "[" PROGRAM "]"
 static const struct key {
 	const char *section, *name;
 } keys[] = {
-#define X(section, key, takes, meaning) {(section), (key)},
+#define X(section, key, example, meaning) {(section), (key)},
     SETTING_TABLE(X)
 #undef X
 };
@@ -194,7 +194,7 @@ static bool is_key(const char *section, const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		if (strcmp(keys[i].section, section) == 0 &&
-		    ((keys[i].name[0] >= 'A' && keys[i].name[0] <= 'Z') || strcmp(keys[i].name, name) == 0))
+		    (keys[i].name[0] == '\0' || strcmp(keys[i].name, name) == 0))
 			return name[0] != '\0';
 	return false;
 }
@@ -207,8 +207,9 @@ static void complain_of_key(struct file *file, const char *name)
 	log_escape(name, strlen(name), quoted, sizeof(quoted));
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
 		if (strcmp(keys[i].section, file->section->name) == 0)
-			length += (size_t)snprintf(known + length, sizeof(known) - length, "%s%s",
-						   length == 0 ? "" : ", ", keys[i].name);
+			length +=
+			    (size_t)snprintf(known + length, sizeof(known) - length, "%s%s", length == 0 ? "" : ", ",
+					     keys[i].name[0] == '\0' ? "a name" : keys[i].name);
 	complaints_add_at(file->complaints, file->path, file->line, "unknown key %s; [%s] takes %s", quoted,
 			  file->section->name, known);
 }
@@ -265,40 +266,109 @@ static int take_key(void *context, const char *section, const char *key, const c
 
 /* ---- files ---- */
 
-/* @named: by --config. It may be absent if @optional. */
-static void read_file(struct config *config, const char *path, bool named, bool optional, struct complaints *complaints)
+/* Remembers that this file was read; its name, or NULL without memory. */
+static const char *keep_file(struct config *config, const char *path)
 {
-	struct file file = {.config = config, .complaints = complaints, .path = config_keep_text(config, path)};
-	const char *prefix = named ? "--config takes a file, " : "";
-	struct complaint *const *last = complaints->last;
+	const char *kept = config_keep_text(config, path);
+	const char **grown;
+
+	if (kept == NULL)
+		return NULL;
+	grown = realloc(config->files, (config->file_count + 1) * sizeof(*grown));
+	if (grown == NULL)
+		return NULL;
+	config->files = grown;
+	return grown[config->file_count++] = kept;
+}
+
+static void parse(struct file *file, const char *prefix)
+{
+	struct complaint *const *last = file->complaints->last;
 	int result, error;
 
-	if (file.path == NULL) {
-		complaints->no_memory = true;
-		return;
+	errno = 0;
+	result = ini_parse_stream(read_line, file, take_key, file);
+	error = errno;
+	if (ferror(file->stream)) {
+		complaints_add(file->complaints, "%scannot read %s: %s", prefix, file->path, strerror(error));
+	} else if (result < 0) {
+		file->complaints->no_memory = true;
+	} else if (result > 0 && file->complaints->last == last) {
+		file->line = (unsigned)result;
+		complain(file, "this line cannot be read");
 	}
+}
+
+/* @prefix: who asks for it. It may be absent if @optional. */
+static void read_file(struct config *config, const char *path, const char *prefix, bool optional,
+		      struct complaints *complaints)
+{
+	struct file file = {.config = config, .complaints = complaints};
+
 	file.stream = fopen(path, "re");
 	if (file.stream == NULL) {
 		if (!optional || errno != ENOENT)
 			complaints_add(complaints, "%scannot open %s: %s", prefix, path, strerror(errno));
 		return;
 	}
-	errno = 0;
-	result = ini_parse_stream(read_line, &file, take_key, &file);
-	error = errno;
-	if (ferror(file.stream))
-		complaints_add(complaints, "%scannot read %s: %s", prefix, path, strerror(error));
-	else if (result < 0)
+	file.path = keep_file(config, path);
+	if (file.path == NULL)
 		complaints->no_memory = true;
-	else if (result > 0 && complaints->last == last)
-		complaints_add_at(complaints, path, (unsigned)result, "this line cannot be read");
+	else
+		parse(&file, prefix);
 	fclose(file.stream);
+}
+
+/* ---- drop-ins ---- */
+
+/* What ends in .conf and is not hidden, as an editor's own files are. */
+static int is_drop_in(const struct dirent *entry)
+{
+	size_t length = strlen(entry->d_name);
+
+	return entry->d_name[0] != '.' && length > 5 && strcmp(entry->d_name + length - 5, ".conf") == 0;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static void read_drop_ins(struct config *config, const char *folder, struct complaints *complaints)
+{
+	struct dirent **entries;
+	int count = scandir(folder, &entries, is_drop_in, by_name);
+	char *path;
+
+	if (count < 0) {
+		if (errno != ENOENT)
+			complaints_add(complaints, "cannot read the folder %s: %s", folder, strerror(errno));
+		return;
+	}
+	for (int i = 0; i < count; i++) {
+		if (asprintf(&path, "%s/%s", folder, entries[i]->d_name) < 0) {
+			complaints->no_memory = true;
+		} else {
+			read_file(config, path, "", false, complaints);
+			free(path);
+		}
+		free(entries[i]);
+	}
+	free(entries);
 }
 
 void config_read_files(struct config *config, const char *path, struct complaints *complaints)
 {
-	if (path != NULL)
-		read_file(config, path, true, false, complaints);
-	else
-		read_file(config, CONFIG_PATH, false, true, complaints);
+	bool optional = path == NULL;
+	char *folder;
+
+	if (optional)
+		path = CONFIG_PATH;
+	read_file(config, path, optional ? "" : "--config takes a file, ", optional, complaints);
+	if (asprintf(&folder, "%s.d", path) < 0) {
+		complaints->no_memory = true;
+		return;
+	}
+	read_drop_ins(config, folder, complaints);
+	free(folder);
 }

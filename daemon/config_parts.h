@@ -4,7 +4,7 @@
  *   config.c            a configuration: made, filled value by value, checked as a whole, freed
  *   config_file.c       the file and its drop-ins
  *   config_arguments.c  the command line
- *   config_print.c      what is printed: help, the table of options
+ *   config_print.c      what is printed: help, the table of options, a configuration, the example of one
  */
 #ifndef KYNETA_DAEMON_CONFIG_PARTS_H
 #define KYNETA_DAEMON_CONFIG_PARTS_H
@@ -28,6 +28,9 @@ const char *config_keep_text(struct config *config, const char *text);
 bool config_set(struct config *config, const struct option_row *row, const char *text,
 		const struct config_source *source, struct complaints *complaints);
 
+/* config_print_field(config, row, out) - the option's value, as it would be taken; a long path is cut. */
+void config_print_field(const struct config *config, const struct option_row *row, char out[OPTION_TEXT_SIZE]);
+
 /* ---- config_file.c ---- */
 
 /*
@@ -41,6 +44,7 @@ void config_read_files(struct config *config, const char *path, struct complaint
 struct config_arguments {
 	const char *given[OPTION_COUNT]; /* the text for each row; NULL: not given */
 	const char *file;		 /* --config; NULL: not given */
+	bool check;			 /* --check-config */
 };
 
 /* config_read_arguments(arguments, argc, argv, complaints) - answers --help and its like on stdout. */
@@ -55,5 +59,12 @@ void config_complain_of_name(struct complaints *complaints, const char *prefix, 
 
 void config_print_help(FILE *out);
 void config_print_options(FILE *out);
+void config_print_example(FILE *out);
+
+/* config_print(out, config) - every option and setting as it stands in a file, each with where it is from. */
+void config_print(FILE *out, const struct config *config);
+
+/* config_flush(complaints) - what was printed is out: CONFIG_DONE; or it is not, with a complaint: CONFIG_WRONG. */
+enum config_result config_flush(struct complaints *complaints);
 
 #endif

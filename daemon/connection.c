@@ -13,6 +13,9 @@
 #include "daemon/server.h"
 #include "daemon/stats.h"
 
+/* The part of drain-timeout after which a peer that takes no reply is given up. */
+#define DRAIN_REPLY_SHARE 3
+
 /* Which state may follow which: [from] is a set of bits. */
 #define TO(name) (1u << CONNECTION_##name)
 static const unsigned allowed_moves[] = {
@@ -217,12 +220,12 @@ static int unread_bytes(const struct connection *connection)
 	return bytes;
 }
 
-/* While the daemon stops: everything that has arrived is taken, then nothing more. */
+/* While the daemon stops: what had arrived by then is taken, and nothing more, however much the peer sends. */
 static void drain_step(struct connection *connection)
 {
 	if (connection->state != CONNECTION_GREETING && connection->state != CONNECTION_OPEN)
 		return;
-	if (!connection->held_back && connection->stash.size == 0 && unread_bytes(connection) == 0)
+	if (!connection->held_back && connection->stash.size == 0 && connection->drain_bytes == 0)
 		connection_end(connection, 0, "the daemon stops");
 }
 
@@ -267,6 +270,15 @@ static bool replies_stuck(struct connection *connection, uint64_t now_ms, uint64
 	       unread_bytes(connection) > 0;
 }
 
+/* A daemon that stops does not wait as long as it may for whoever does not take its replies. */
+static uint64_t reply_timeout_ms(const struct connection *connection)
+{
+	uint64_t timeout_ms = connection->config->reply_timeout * 1000;
+	uint64_t drain_ms = connection->server->config->drain_timeout * 1000 / DRAIN_REPLY_SHARE;
+
+	return connection->server->draining && drain_ms < timeout_ms ? drain_ms : timeout_ms;
+}
+
 void connection_tick(struct connection *connection, uint64_t now_ms)
 {
 	const struct config *config = connection->config;
@@ -281,7 +293,7 @@ void connection_tick(struct connection *connection, uint64_t now_ms)
 	else if (connection->state < CONNECTION_ENDING && connection->frame_since_ms != 0 &&
 		 now_ms - connection->frame_since_ms >= config->frame_timeout * 1000)
 		time_out(connection, "a frame took too long to arrive (frame-timeout)");
-	else if (!connection->mute && replies_stuck(connection, now_ms, config->reply_timeout * 1000))
+	else if (!connection->mute && replies_stuck(connection, now_ms, reply_timeout_ms(connection)))
 		time_out(connection, "it goes on asking but does not take its replies (reply-timeout)");
 	else if (connection->mute && connection->state < CONNECTION_ENDING && connection->no_more)
 		connection_drop(connection);
@@ -293,6 +305,9 @@ void connection_drain(struct connection *connection)
 	size_t before;
 
 	connection_touch(connection);
+	connection->drain_bytes = (size_t)unread_bytes(connection);
+	if (connection->drain_bytes == 0)
+		connection_input_stop(connection);
 	if (connection->state != CONNECTION_OPEN)
 		return;
 	out = connection_out(connection);

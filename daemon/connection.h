@@ -77,9 +77,10 @@ struct connection {
 	size_t partial_have;
 	struct buffer stash; /* received and not taken yet: a limit was reached, or hello is not answered */
 	size_t stash_taken;
-	bool reading;	/* the socket is read */
-	bool held_back; /* a limit keeps the next frame out */
-	bool no_more;	/* nothing more is to be taken: end of file, or close was received */
+	bool reading;	    /* the socket is read */
+	bool held_back;	    /* a limit keeps the next frame out */
+	bool no_more;	    /* nothing more is to be taken: end of file, or close was received */
+	size_t drain_bytes; /* had arrived when the daemon was told to stop, and are not read yet */
 	uint64_t last_id;
 	uint64_t since_ms;	 /* accepted */
 	uint64_t frame_since_ms; /* the frame in progress began; 0: none */
@@ -124,7 +125,7 @@ void connection_turn(struct connection *connection);
 /* connection_tick(connection, now_ms) - once a second: time limits. */
 void connection_tick(struct connection *connection, uint64_t now_ms);
 
-/* connection_drain(connection) - the daemon stops: say so, take what was already received, then end. */
+/* connection_drain(connection) - the daemon stops: say so, take what has arrived by now, then end. */
 void connection_drain(struct connection *connection);
 
 /* connection_drop(connection) - close at once; what was accepted is still carried out, its replies are not sent. */

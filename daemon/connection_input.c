@@ -162,13 +162,14 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 	struct job *job = connection->partial;
 
 	(void)suggested;
+	buffer->base = (char *)connection->server->scratch;
+	buffer->len = SERVER_SCRATCH_SIZE;
 	if (job != NULL && job->frame_size - connection->partial_have >= DIRECT_READ_MIN) {
 		buffer->base = (char *)job->frame + connection->partial_have;
 		buffer->len = job->frame_size - connection->partial_have;
-		return;
 	}
-	buffer->base = (char *)connection->server->scratch;
-	buffer->len = SERVER_SCRATCH_SIZE;
+	if (connection->server->draining && buffer->len > connection->drain_bytes)
+		buffer->len = connection->drain_bytes;
 }
 
 static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
@@ -183,6 +184,10 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
 		end_of_input(connection, count);
 		return;
 	}
+	if (connection->server->draining)
+		connection->drain_bytes -= size;
+	if (connection->server->draining && connection->drain_bytes == 0)
+		connection_input_stop(connection);
 	if ((uint8_t *)buffer->base != connection->server->scratch) {
 		connection->partial_have += size;
 		if (connection->partial_have == connection->partial->frame_size)
@@ -197,6 +202,8 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
 void connection_input_start(struct connection *connection)
 {
 	if (connection->reading || connection->no_more)
+		return;
+	if (connection->server->draining && connection->drain_bytes == 0)
 		return;
 	connection->reading = uv_read_start((uv_stream_t *)&connection->pipe, on_alloc, on_read) == 0;
 	if (!connection->reading)

@@ -430,8 +430,10 @@ static bool has_reply_room(struct connection *connection)
 
 static void start_read(struct connection *connection, struct job *job)
 {
-	uint64_t reserved = reservation(connection, job);
+	uint64_t reserved = reservation(connection, job), most = connection->config->page_bytes;
 
+	if (job->request.limit == 0 || job->request.limit > most)
+		job->request.limit = most;
 	connection->reply_reserved += reserved;
 	connection->server->reply_reserved += reserved;
 	if (job->request.operation == OPERATION_CLOSE)
@@ -440,10 +442,27 @@ static void start_read(struct connection *connection, struct job *job)
 		job_list_push(&connection->server->to_readers, job);
 }
 
+/* Nobody takes the replies any more: what is read for nothing is not read. Only close has an effect. */
+static void skip_reads(struct connection *connection)
+{
+	struct job *job;
+
+	while ((job = order_next_read(&connection->order)) != NULL) {
+		if (job->request.operation == OPERATION_CLOSE) {
+			start_read(connection, job);
+			continue;
+		}
+		order_done(&connection->order, job);
+		connection_discharge(connection, job);
+	}
+}
+
 void connection_pump(struct connection *connection)
 {
 	struct job *job;
 
+	if (connection->mute)
+		skip_reads(connection);
 	while ((job = order_next_write(&connection->order)) != NULL)
 		job_list_push(&connection->server->to_writer, job);
 	while (has_reply_room(connection) && (job = order_next_read(&connection->order)) != NULL)

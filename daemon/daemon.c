@@ -54,20 +54,27 @@ static void readers_finished(void *context, struct job_list *jobs)
 	server_finished(context, jobs, false);
 }
 
+static struct writer_limits writer_limits(const struct config *config)
+{
+	return (struct writer_limits){
+	    .batch_requests = config->batch_requests,
+	    .batch_bytes = config->batch_bytes,
+	    .document_cache_bytes = config->document_cache_bytes,
+	    .max_stores = config->max_stores,
+	    .session_window = config->max_requests_per_connection,
+	    .session_timeout = config->session_timeout,
+	    .synced_by_default = config->durability == DURABILITY_SYNCED,
+	};
+}
+
 static int start_threads(struct daemon *daemon, struct failure *failure)
 {
 	const struct config *config = daemon->config;
 	struct writer_options writer = {
 	    .engine = daemon->engine,
 	    .gate = &daemon->gate,
-	    .batch_requests = config->batch_requests,
-	    .batch_bytes = config->batch_bytes,
 	    .wal_bytes = config->wal_bytes,
-	    .document_cache_bytes = config->document_cache_bytes,
-	    .max_stores = config->max_stores,
-	    .session_window = config->max_requests_per_connection,
-	    .session_timeout = config->session_timeout,
-	    .synced_by_default = config->durability == DURABILITY_SYNCED,
+	    .limits = writer_limits(config),
 	    .finished = writer_finished,
 	    .context = &daemon->server,
 	};
@@ -75,7 +82,6 @@ static int start_threads(struct daemon *daemon, struct failure *failure)
 	    .engine = daemon->engine,
 	    .gate = &daemon->gate,
 	    .threads = config->readers,
-	    .page_bytes = config->page_bytes,
 	    .finished = readers_finished,
 	    .context = &daemon->server,
 	};
@@ -142,12 +148,15 @@ static void log_kept(void *context, const char *line)
 int daemon_reload(struct daemon *daemon, struct config *config)
 {
 	struct complaints changes = {0}, kept = {0};
+	struct writer_limits limits;
 	int result = config_keep_started(config, daemon->config, &changes, &kept);
 
 	if (result == 0) {
 		config_unref(daemon->config);
 		daemon->config = config;
 		log_set_level((enum log_level)config->log_level);
+		limits = writer_limits(config);
+		writer_limit(daemon->writer, &limits);
 		server_reload(&daemon->server, config);
 		log_write(LOG_NOTICE, "the configuration was read again");
 		complaints_tell(&changes, log_change, NULL);

@@ -47,6 +47,49 @@ static void log_complaint(void *context, const char *line)
 	log_write(LOG_ERROR, "the configuration stays as it was: %s", line);
 }
 
+/* ---- descriptors ---- */
+
+static rlim_t descriptors_wanted(const struct config *config)
+{
+	return (rlim_t)config->max_connections + OTHER_DESCRIPTORS;
+}
+
+/* Raises the limit as far as it goes; returns how many may be open now. */
+static rlim_t raise_descriptor_limit(const struct config *config)
+{
+	rlim_t wanted = descriptors_wanted(config);
+	struct rlimit limit = {wanted, wanted};
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
+		rlim_t before = limit.rlim_cur;
+
+		limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+		if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+			limit.rlim_cur = before;
+	}
+	return limit.rlim_cur;
+}
+
+/* The daemon itself cannot do with so few. */
+static int fail_for_descriptors(rlim_t descriptors)
+{
+	char message[DAEMON_MESSAGE_SIZE];
+
+	snprintf(message, sizeof(message), "only %llu descriptors may be open, %d are needed without any connection",
+		 (unsigned long long)descriptors, OTHER_DESCRIPTORS);
+	return fail(message);
+}
+
+static void warn_of_descriptors(const struct config *config, rlim_t descriptors)
+{
+	if (descriptors < descriptors_wanted(config))
+		log_write(
+		    LOG_WARNING, "only %llu descriptors may be open: fewer than max-connections (%llu) and %d more",
+		    (unsigned long long)descriptors, (unsigned long long)config->max_connections, OTHER_DESCRIPTORS);
+}
+
+/* ---- */
+
 /* SIGHUP: everything is read again, and taken as a whole or not at all. Loop thread. */
 static void reload(void *context)
 {
@@ -56,36 +99,11 @@ static void reload(void *context)
 
 	if (config_read(&config, line->argc, line->argv, &complaints) != CONFIG_RUN)
 		complaints_tell(&complaints, log_complaint, NULL);
-	else if (daemon_reload(line->daemon, config) != 0)
+	else if (daemon_reload(line->daemon, config) == 0)
+		warn_of_descriptors(config, raise_descriptor_limit(config));
+	else
 		config_unref(config);
 	complaints_free(&complaints);
-}
-
-static rlim_t descriptors_wanted(const struct config *config)
-{
-	return (rlim_t)config->max_connections + OTHER_DESCRIPTORS;
-}
-
-/* *@descriptors: how many may be open now. Fails if the daemon itself cannot do with them. */
-static int raise_descriptor_limit(const struct config *config, rlim_t *descriptors)
-{
-	rlim_t wanted = descriptors_wanted(config);
-	struct rlimit limit = {wanted, wanted};
-	char message[DAEMON_MESSAGE_SIZE];
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
-		rlim_t before = limit.rlim_cur;
-
-		limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-		if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-			limit.rlim_cur = before;
-	}
-	*descriptors = limit.rlim_cur;
-	if (*descriptors >= OTHER_DESCRIPTORS)
-		return 0;
-	snprintf(message, sizeof(message), "only %llu descriptors may be open, %d are needed without any connection",
-		 (unsigned long long)*descriptors, OTHER_DESCRIPTORS);
-	return fail(message);
 }
 
 int main(int argc, char **argv)
@@ -113,16 +131,12 @@ int main(int argc, char **argv)
 	sigaddset(&hangup, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &hangup, NULL);
 	log_set_level((enum log_level)daemon.config->log_level);
-	code = raise_descriptor_limit(daemon.config, &descriptors);
-	if (code != 0)
-		return code;
+	descriptors = raise_descriptor_limit(daemon.config);
+	if (descriptors < OTHER_DESCRIPTORS)
+		return fail_for_descriptors(descriptors);
 	if (daemon_start(&daemon, message, sizeof(message)) != 0)
 		return fail(message);
-	if (descriptors < descriptors_wanted(daemon.config))
-		log_write(LOG_WARNING,
-			  "only %llu descriptors may be open: fewer than max-connections (%llu) and %d more",
-			  (unsigned long long)descriptors, (unsigned long long)daemon.config->max_connections,
-			  OTHER_DESCRIPTORS);
+	warn_of_descriptors(daemon.config, descriptors);
 	log_write(LOG_NOTICE, "kyneta-stored %s: ready, socket %s, database %s", KYNETA_VERSION, daemon.config->socket,
 		  daemon.config->database);
 	daemon.server.on_hangup = reload;

@@ -161,6 +161,17 @@ void option_print_takes(const struct option_row *row, char out[OPTION_TEXT_SIZE]
 	snprintf(out, OPTION_TEXT_SIZE, "%s%.120s", nouns[row->kind], range);
 }
 
+const char *option_when(const struct option_row *row)
+{
+	static const char *const names[] = {
+	    [WHEN_RELOAD] = "reload",
+	    [WHEN_CONNECTION] = "reload, for new connections",
+	    [WHEN_RESTART] = "restart",
+	};
+
+	return names[row->when];
+}
+
 /* Levenshtein's distance, in one row of its table; names longer than that are far away. */
 static size_t distance(const char *a, const char *b)
 {

@@ -43,6 +43,9 @@ void option_print_default(const struct option_row *row, char out[OPTION_TEXT_SIZ
 void option_print_range(const struct option_row *row, char out[OPTION_TEXT_SIZE]);
 void option_print_takes(const struct option_row *row, char out[OPTION_TEXT_SIZE]);
 
+/* option_when(row) - what makes a new value take effect: "reload", "reload, for new connections", "restart". */
+const char *option_when(const struct option_row *row);
+
 /* option_find(name) - its row, or NULL. */
 const struct option_row *option_find(const char *name);
 

@@ -116,7 +116,6 @@ static int start_thread(struct readers *readers, struct reader_thread *thread, s
 	int code;
 
 	thread->readers = readers;
-	thread->reading.page_bytes = readers->options.page_bytes;
 	code = engine->class->reader_open(engine, &thread->reading.reader, failure);
 	if (code != 0)
 		return code;

@@ -15,7 +15,6 @@ struct readers_options {
 	struct engine *engine;
 	struct gate *gate;
 	uint64_t threads;
-	uint64_t page_bytes;
 	/* Called on a reader thread with answered jobs. */
 	void (*finished)(void *context, struct job_list *jobs);
 	void *context;

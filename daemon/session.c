@@ -55,12 +55,16 @@ struct session {
 
 void sessions_init(struct sessions *sessions, struct engine *engine, uint64_t window, uint64_t timeout)
 {
-	*sessions = (struct sessions){
-	    .engine = engine,
-	    /* Rows outlive configurations: never fewer than the protocol's default. */
-	    .window = window > SESSION_WINDOW_MIN ? window : SESSION_WINDOW_MIN,
-	    .renew_seconds = timeout / SESSION_RENEW_SHARE,
-	};
+	/* Rows outlive configurations: never fewer than the protocol's default. */
+	*sessions = (struct sessions){.engine = engine, .window = SESSION_WINDOW_MIN};
+	sessions_limit(sessions, window, timeout);
+}
+
+void sessions_limit(struct sessions *sessions, uint64_t window, uint64_t timeout)
+{
+	if (sessions->window < window)
+		sessions->window = window;
+	sessions->renew_seconds = timeout / SESSION_RENEW_SHARE;
 }
 
 void sessions_free(struct sessions *sessions)

@@ -38,6 +38,10 @@ struct sessions {
 void sessions_init(struct sessions *sessions, struct engine *engine, uint64_t window, uint64_t timeout);
 void sessions_free(struct sessions *sessions);
 
+/* sessions_limit(sessions, window, timeout) - the same limits anew; the window never shrinks, since connections that
+ * were told of a larger one may still be there. */
+void sessions_limit(struct sessions *sessions, uint64_t window, uint64_t timeout);
+
 /*
  * session_open(sessions, store_key, id, session, failure) - the session of a new connection; @id NULL: without a name.
  * Read from the database if it is there.

@@ -12,30 +12,32 @@
 #include <stddef.h>
 
 /*
- * X(section, naming, name in words, meaning): naming is NONE ("[access]"), REQUIRED ("[store NAME]") or OPTIONAL
- * ("[quota]" and "[quota USER]").
+ * X(section, naming, name in words, example, meaning): naming is NONE ("[access]"), REQUIRED ("[store NAME]") or
+ * OPTIONAL ("[quota]" and "[quota USER]").
  */
 #define SECTION_TABLE(X)                                                                                               \
-	X("access", NONE, "", "who may connect, beside root and the daemon's own user")                                \
-	X("store", REQUIRED, "NAME",                                                                                   \
-	  "who may do what with the store whose table of metadata is NAME; * is every store without a section")        \
-	X("create", NONE, "", "who may create which stores")                                                           \
-	X("quota", OPTIONAL, "USER", "how much one user may have at once; without USER: each user without a section")  \
-	X("quota-store", REQUIRED, "NAME", "how much one store may hold; * is every store without a section")
+	X("access", NONE, "", "[access]", "who may connect, beside root and the daemon's own user")                    \
+	X("store", REQUIRED, "NAME", "[store kyneta_doc_meta]",                                                        \
+	  "who may do what with the store whose table of metadata is NAME; [store *]: with each that has no section")  \
+	X("create", NONE, "", "[create]", "who may create which stores")                                               \
+	X("quota", OPTIONAL, "USER", "[quota]",                                                                        \
+	  "how much each user may have at once; [quota USER]: one user, by name or number")                            \
+	X("quota-store", REQUIRED, "NAME", "[quota-store kyneta_doc_meta]",                                            \
+	  "how much a store may hold; [quota-store *]: each that has no section")
 
-/* X(section, key, what it takes, meaning). A key in capitals stands for any. */
+/* X(section, key, example, meaning). A key "" stands for any. */
 #define SETTING_TABLE(X)                                                                                               \
-	X("access", "users", "alice 1000", "users by name or number")                                                  \
-	X("access", "groups", "kyneta", "groups by name or number; a supplementary group counts")                      \
-	X("store", "read", "bob @auditors", "users, and groups after @, that may read")                                \
-	X("store", "write", "@editors", "that may write, and read")                                                    \
-	X("store", "administer", "@admins", "that may do everything")                                                  \
-	X("create", "USER-OR-@GROUP", "notes_* drafts", "patterns of the names of stores that they may create")        \
-	X("quota", "connections", "100", "connections at once")                                                        \
-	X("quota", "requests", "4096", "requests in flight on all its connections")                                    \
-	X("quota", "request-bytes", "64M", "bytes of unanswered requests on all its connections")                      \
-	X("quota-store", "stored-bytes", "10G", "bytes of all its records")                                            \
-	X("quota-store", "documents", "100000", "documents that have metadata")
+	X("access", "users", "users = www-data 1000", "users by name or number")                                       \
+	X("access", "groups", "groups = users", "groups by name or number; a supplementary group counts")              \
+	X("store", "read", "read = backup @users", "users, and groups after @, that may read")                         \
+	X("store", "write", "write = www-data", "that may read and write")                                             \
+	X("store", "administer", "administer = @adm", "that may do everything")                                        \
+	X("create", "", "www-data = notes_* drafts", "a user, or a group after @, and patterns of names of stores")    \
+	X("quota", "connections", "connections = 100", "connections at once")                                          \
+	X("quota", "requests", "requests = 4096", "requests in flight on all its connections")                         \
+	X("quota", "request-bytes", "request-bytes = 64M", "bytes of unanswered requests on all its connections")      \
+	X("quota-store", "stored-bytes", "stored-bytes = 10G", "bytes of all its records")                             \
+	X("quota-store", "documents", "documents = 100000", "documents that have metadata")
 
 /* A line "key = value". Owned by the configuration that it is in. */
 struct setting {

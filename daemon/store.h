@@ -67,6 +67,9 @@ int stores_init(struct stores *stores, struct engine *engine, uint64_t max_count
 void stores_end(struct stores *stores);
 void stores_free(struct stores *stores);
 
+/* stores_limit(stores, max_count, cache_bytes) - the same limits anew; what is open stays open. */
+void stores_limit(struct stores *stores, uint64_t max_count, uint64_t cache_bytes);
+
 /*
  * A store that was never made and that nobody has open goes when room is needed for another.
  *
@@ -103,13 +106,12 @@ int store_write(struct stores *stores, struct job *job, struct failure *failure)
 int store_position(struct stores *stores, struct job *job, struct position *at, struct failure *failure);
 
 /*
- * store_read(engine reader, job, page limit, scratch) - carry out load_all, current_meta or list_doc_ids within the
- * snapshot that is open; job->reply is the whole reply frame, an error's too. Returns the code of an engine's failure
- * (the reply is its error), else 0.
+ * store_read(reading, job) - carry out load_all, current_meta or list_doc_ids within the snapshot that is open;
+ * request.limit is the largest page; job->reply is the whole reply frame, an error's too. Returns the code of an
+ * engine's failure (the reply is its error), else 0.
  */
 struct store_reading {
 	struct engine_reader *reader;
-	uint64_t page_bytes;
 	struct buffer scratch, key, value;
 };
 int store_read(struct store_reading *reading, struct job *job);

@@ -4,6 +4,9 @@
 #include "daemon/stats.h"
 #include "daemon/store.h"
 
+/* A thread's scratch that a large row made larger than this is given back. */
+#define SCRATCH_KEPT_BYTES (1024 * 1024)
+
 /* What a record or id costs in a page beside its bytes: enough that a page of tiny ones stays a page. */
 #define PAGE_ITEM_BYTES 8
 
@@ -72,13 +75,6 @@ static int read_meta(struct store_reading *reading, const struct engine_tables *
 	reply_encode_meta(&job->reply, job->request.id, found, buffer_span(&reading->value), at);
 	stats_add(metas, 1);
 	return 0;
-}
-
-static uint64_t page_limit(const struct store_reading *reading, const struct job *job)
-{
-	uint64_t limit = job->request.limit;
-
-	return limit == 0 || limit > reading->page_bytes ? reading->page_bytes : limit;
 }
 
 /* ---- load_all ---- */
@@ -159,7 +155,7 @@ static size_t page_estimate(const struct load *load, const struct load_cursor *c
 static int read_page(struct store_reading *reading, const struct engine_tables *tables, struct job *job,
 		     struct failure *failure)
 {
-	struct load load = {.reading = reading, .job = job, .limit = page_limit(reading, job), .failure = failure};
+	struct load load = {.reading = reading, .job = job, .limit = job->request.limit, .failure = failure};
 	struct load_cursor cursor;
 	struct span bytes;
 	bool more;
@@ -187,7 +183,7 @@ static int read_page(struct store_reading *reading, const struct engine_tables *
 	page_end_records(&job->reply, &load.page, (struct position){cursor.generation, cursor.end}, more, bytes);
 	stats_add(pages, 1);
 	stats_add(records_read, load.page.count);
-	if (reading->scratch.capacity > reading->page_bytes)
+	if (reading->scratch.capacity > SCRATCH_KEPT_BYTES)
 		buffer_free(&reading->scratch);
 	return reading->value.failed ? failure_no_memory(failure) : 0;
 }
@@ -222,7 +218,7 @@ static bool list_document(void *context, struct span document)
 static int read_listing(struct store_reading *reading, const struct engine_tables *tables, struct job *job,
 			struct failure *failure)
 {
-	struct listing listing = {.job = job, .last = &reading->value, .limit = page_limit(reading, job)};
+	struct listing listing = {.job = job, .last = &reading->value, .limit = job->request.limit};
 	struct span prefix = job->request.prefix, after = SPAN_NONE;
 	int code = 0;
 

@@ -99,6 +99,12 @@ int stores_init(struct stores *stores, struct engine *engine, uint64_t max_count
 	return code == 0 ? check_boot(stores, failure) : code;
 }
 
+void stores_limit(struct stores *stores, uint64_t max_count, uint64_t cache_bytes)
+{
+	stores->max_count = max_count;
+	stores->documents.limit_bytes = cache_bytes;
+}
+
 void stores_free(struct stores *stores)
 {
 	document_cache_free(&stores->documents);

@@ -34,6 +34,8 @@ struct writer {
 	bool waiting;  /* the writer sleeps: wake it */
 	size_t wanted; /* … once so many are queued */
 	bool stopping;
+	struct writer_limits limits; /* to be adopted, if … */
+	bool limits_changed;
 	_Atomic bool answers_out; /* the last batch's answers are written: the next requests may come */
 	/* writer thread */
 	size_t last_batch;
@@ -46,6 +48,14 @@ struct writer {
 void writer_answered(struct writer *writer)
 {
 	atomic_store(&writer->answers_out, true);
+}
+
+void writer_limit(struct writer *writer, const struct writer_limits *limits)
+{
+	pthread_mutex_lock(&writer->mutex);
+	writer->limits = *limits;
+	writer->limits_changed = true;
+	pthread_mutex_unlock(&writer->mutex);
 }
 
 void writer_submit(struct writer *writer, struct job_list *jobs)
@@ -92,8 +102,8 @@ static void linger(struct writer *writer)
 
 	if (sync_us < LINGER_SYNC_US_MIN)
 		return;
-	if (wanted > writer->options.batch_requests)
-		wanted = writer->options.batch_requests;
+	if (wanted > writer->options.limits.batch_requests)
+		wanted = writer->options.limits.batch_requests;
 	/* Counted from the last commit: whoever comes after a quiet time does not wait at all. */
 	limit_us = writer->last_end_us + sync_us / LINGER_MOST_SHARE;
 	do {
@@ -113,15 +123,27 @@ static void take_batch(struct writer *writer, struct job_list *jobs)
 	bool claims = false;
 	size_t bytes = 0;
 
-	while (writer->queue.head != NULL && jobs->count < writer->options.batch_requests) {
+	while (writer->queue.head != NULL && jobs->count < writer->options.limits.batch_requests) {
 		const struct job *next = writer->queue.head;
 
 		bytes += next->frame_size;
-		if (jobs->count > 0 && (bytes > writer->options.batch_bytes || (claims && next->kind == JOB_HELLO)))
+		if (jobs->count > 0 &&
+		    (bytes > writer->options.limits.batch_bytes || (claims && next->kind == JOB_HELLO)))
 			break;
 		claims |= next->kind == JOB_CLAIM;
 		job_list_push(jobs, job_list_pop(&writer->queue));
 	}
+}
+
+/* With the mutex held. */
+static void adopt_limits(struct writer *writer)
+{
+	if (!writer->limits_changed)
+		return;
+	writer->limits_changed = false;
+	writer->options.limits = writer->limits;
+	writer->next_expiry = 0; /* sessions may have to be forgotten sooner */
+	batch_limit(&writer->batch, &writer->limits);
 }
 
 /* Waits for work. False: there is none left and the writer is to stop. */
@@ -130,6 +152,7 @@ static bool gather(struct writer *writer, struct job_list *jobs)
 	pthread_mutex_lock(&writer->mutex);
 	writer->expected = writer->last_batch + writer->queue.count;
 	sleep_for(writer, 1, 0);
+	adopt_limits(writer);
 	linger(writer);
 	take_batch(writer, jobs);
 	pthread_mutex_unlock(&writer->mutex);
@@ -180,7 +203,7 @@ static bool checkpoint(struct writer *writer)
 
 static bool expire(struct writer *writer)
 {
-	uint64_t now = (uint64_t)time(NULL), timeout = writer->options.session_timeout;
+	uint64_t now = (uint64_t)time(NULL), timeout = writer->options.limits.session_timeout;
 
 	if (now < writer->next_expiry)
 		return true;

@@ -21,16 +21,21 @@
 struct writer;
 struct gate;
 
-struct writer_options {
-	struct engine *engine;
-	struct gate *gate;
+/* What may change while the writer runs. */
+struct writer_limits {
 	uint64_t batch_requests, batch_bytes;
-	uint64_t wal_bytes;
 	uint64_t document_cache_bytes;
 	uint64_t max_stores;
 	uint64_t session_window;  /* refused ids kept: the in-flight limit */
 	uint64_t session_timeout; /* seconds */
 	bool synced_by_default;
+};
+
+struct writer_options {
+	struct engine *engine;
+	struct gate *gate;
+	uint64_t wal_bytes;
+	struct writer_limits limits;
 	/* Called on the writer thread after a batch; @fatal: the process must end once these are answered. */
 	void (*finished)(void *context, struct job_list *jobs, bool fatal);
 	void *context;
@@ -38,6 +43,9 @@ struct writer_options {
 
 /* writer_start(options, writer, failure) - reads what it must know from the database, then starts the thread. */
 int writer_start(const struct writer_options *options, struct writer **writer, struct failure *failure);
+
+/* writer_limit(writer, limits) - what holds from the next batch on. Loop thread only; never blocks for long. */
+void writer_limit(struct writer *writer, const struct writer_limits *limits);
 
 /* writer_submit(writer, jobs) - queue jobs in order; @jobs is empty then. Loop thread only; never blocks for long. */
 void writer_submit(struct writer *writer, struct job_list *jobs);

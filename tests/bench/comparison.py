@@ -126,8 +126,8 @@ def daemon(build, folder, name, *options):
     """A daemon of its own for several runs of kyneta-store-bench; gives its socket."""
     home = folder / name
     home.mkdir()
-    process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", build.daemon_path, "--socket", home / "socket", "--database",
-                                home / "bench.db", "--log-level", "warning", *options])
+    process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", build.daemon_path, "--config", "/dev/null", "--socket",
+                                home / "socket", "--database", home / "bench.db", "--log-level", "warning", *options])
     try:
         wait_for("kyneta-stored", (home / "socket").exists, process)
         yield str(home / "socket")

@@ -60,9 +60,9 @@ static void preload(const struct target *target, const struct target_options *op
 
 static void run_daemon(const struct target *target, const struct target_options *options)
 {
-	const char *argv[ARGUMENTS_MAX] = {options->daemon,  "--socket",    target->socket, "--database",
-					   target->database, "--log-level", "warning"};
-	size_t count = 7;
+	const char *argv[ARGUMENTS_MAX] = {options->daemon, "--config",	      "/dev/null",   "--socket", target->socket,
+					   "--database",    target->database, "--log-level", "warning"};
+	size_t count = 9;
 
 	for (size_t i = 0; options->arguments != NULL && options->arguments[i] != NULL && count + 1 < ARGUMENTS_MAX;
 	     i++)

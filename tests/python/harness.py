@@ -47,7 +47,8 @@ class DaemonFailed(Exception):
 
 
 class Daemon:
-    """A kyneta-stored. Options as keywords: Daemon(page_bytes=4096) is --page-bytes 4096.
+    """A kyneta-stored. Options as keywords: Daemon(page_bytes=4096) is --page-bytes 4096. It reads no file of options,
+    whatever the machine has, unless config names one.
 
     directory: where socket, database and log are; by default a new one that goes with the Daemon.
     As a context manager: started at the beginning; at the end terminated, which must give exit status 0.
@@ -59,7 +60,7 @@ class Daemon:
         self.socket = os.path.join(self.directory, "socket")
         self.database = os.path.join(self.directory, "exchange.db")
         self.log_path = os.path.join(self.directory, "log")
-        self.options = {"socket": self.socket, "database": self.database, **options}
+        self.options = {"config": "/dev/null", "socket": self.socket, "database": self.database, **options}
         self.environment = {**os.environ, **(environment or {})}
         self.wrapper = list(wrapper)
         self.process = None
@@ -101,14 +102,15 @@ class Daemon:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=self.environment)
-        bound = time.monotonic() + START_SECONDS
+        bound, pause = time.monotonic() + START_SECONDS, 0.001
         while not self.accepts():
             if self.process.poll() is not None:
                 raise DaemonFailed("exit status %d at its start" % self.process.returncode)
             if time.monotonic() > bound:
                 self.kill()
                 raise DaemonFailed("does not accept connections")
-            time.sleep(0.01)
+            time.sleep(pause)
+            pause = min(2 * pause, 0.05)
         return self
 
     def accepts(self):

@@ -4,8 +4,8 @@
 set -euo pipefail
 
 rows() {
-	"${KYNETA_STORED_BIN:-build/daemon/kyneta-stored}" --options | while IFS=$'\t' read -r name default range reason; do
-		printf '| `--%s` | %s | %s | %s |\n' "$name" "$default" "$range" "$reason"
+	"${KYNETA_STORED_BIN:-build/daemon/kyneta-stored}" --options | while IFS=$'\t' read -r name default range when reason; do
+		printf '| `--%s` | %s | %s | %s | %s |\n' "$name" "$default" "$range" "$when" "$reason"
 	done
 }
 
@@ -15,8 +15,8 @@ if [ "${1-}" = --print ]; then
 fi
 
 mapfile -t expected < <(rows)
-# Rows of four columns that begin with an option: those of the table.
-mapfile -t found < <(grep -E '^\| `--[a-z-]+` \|.*\|.*\|.*\|$' README.md)
+# Rows of five columns that begin with an option: those of the table.
+mapfile -t found < <(grep -E '^\| `--[a-z-]+` \|.*\|.*\|.*\|.*\|$' README.md)
 status=0
 echo "1..$((${#expected[@]} + 1))"
 for row in "${expected[@]}"; do

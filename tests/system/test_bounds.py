@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import struct
 import sys
+import tempfile
 import threading
 import time
 
@@ -205,6 +206,32 @@ def _():
         expect_equal(batches_of(daemon, 50000, 5), 5, "batches of five larger ones")
 
 
+def reload(daemon, text):
+    """Has it read this text as its file of options."""
+    with open(daemon.options["config"], "w", encoding="utf-8") as file:
+        file.write(text)
+    before = daemon.log().count("the configuration was read again")
+    daemon.signal(signal.SIGHUP)
+    end = time.monotonic() + PATIENCE_SECONDS
+    while daemon.log().count("the configuration was read again") == before:
+        if time.monotonic() > end:
+            raise AssertionError("no answer to SIGHUP")
+        time.sleep(0.01)
+
+
+@test("batch-requests and batch-bytes: another limit holds after a reload, and the default after it is gone")
+def _():
+    with tempfile.NamedTemporaryFile(prefix="kyneta-") as file, Daemon(config=file.name) as daemon:
+        expect_equal(batches_of(daemon, 10, 100) <= 2, True, "one batch")
+        reload(daemon, "batch-requests = 5\n")
+        if not 20 <= (found := batches_of(daemon, 10, 100)) <= 30:
+            raise AssertionError("100 appends in %d batches" % found)
+        reload(daemon, "batch-bytes = 4096\n")
+        expect_equal(batches_of(daemon, 5000, 5), 5, "batches of five large ones")
+        reload(daemon, "")
+        expect_equal(batches_of(daemon, 10, 100) <= 2, True, "one batch")
+
+
 # ---- sessions -----------------------------------------------------------------------------------------------------
 
 
@@ -257,6 +284,21 @@ def _():
             expect_equal(connection.hello(session=SESSION)[5], 0, "its through")
         with Connection(daemon.socket) as connection:
             expect_equal(connection.hello(session=other)[5], 2, "through of the other")
+
+
+@test("session-timeout: after a reload with a shorter one the next write has old sessions forgotten")
+def _():
+    with tempfile.NamedTemporaryFile(prefix="kyneta-") as file, Daemon(config=file.name) as daemon:
+        make_session(daemon, SESSION)
+        session_age(daemon, make=500)
+        with Store(daemon.socket, session=None) as store:
+            store.append("doc", [meta(META)])
+            store.append("doc", [meta(META)])
+            expect_equal(session_age(daemon) >= 500, True, "it is there")
+            reload(daemon, "session-timeout = 60\n")
+            store.append("doc", [meta(META)])
+            store.append("doc", [meta(META)])       # the writer is through with what follows the one before
+        expect_equal(session_age(daemon), None, "the old one")
 
 
 @test("a disk that fails while sessions are forgotten ends the daemon like one that fails a write")

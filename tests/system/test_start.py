@@ -94,7 +94,8 @@ class Case:
         self.wrapper = strace("%s:error=%s" % (call, error))
 
     def run(self):
-        command = self.wrapper + [self.program, "--socket", self.socket, "--database", self.database] + self.options
+        command = self.wrapper + [self.program, "--config", "/dev/null", "--socket", self.socket, "--database", self.database]
+        command += self.options
         who = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if self.as_nobody else {}
         return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=WAIT_SECONDS, cwd="/",
                               env={**os.environ, **TRACED} if self.wrapper else None, preexec_fn=self.limit, **who)
@@ -401,8 +402,8 @@ def _():
     for _attempt in range(30):
         with tempfile.TemporaryDirectory(prefix="kyneta-") as directory:
             path = os.path.join(directory, "socket")
-            with subprocess.Popen([PROGRAM, "--socket", path, "--database", os.path.join(directory, "database")],
-                                  stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as daemon:
+            with subprocess.Popen([PROGRAM, "--config", "/dev/null", "--socket", path, "--database",
+                                   os.path.join(directory, "database")], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as daemon:
                 while not connects(path):
                     expect_equal(daemon.poll(), None)
                 daemon.terminate()

@@ -120,7 +120,8 @@ const median = values => [...values].sort((a, b) => a - b)[values.length >> 1]
 
 const directory = fs.mkdtempSync(path.join(os.tmpdir(), "kyneta-js-bench-"))
 const socket = path.join(directory, "socket")
-const daemon = spawn(DAEMON, ["--socket", socket, "--database", path.join(directory, "daemon.db")], { stdio: "ignore" })
+const daemon = spawn(DAEMON, ["--config", "/dev/null", "--socket", socket, "--database", path.join(directory, "daemon.db")],
+  { stdio: "ignore" })
 const isOver = new Promise(resolve => daemon.on("exit", resolve))
 process.on("exit", () => {
   daemon.kill("SIGKILL")

@@ -102,7 +102,7 @@ export class Daemon {
   }
 
   async start() {
-    const words = ["--socket", this.socket, "--database", this.database]
+    const words = ["--config", "/dev/null", "--socket", this.socket, "--database", this.database]
     for (const [name, value] of Object.entries(this.options)) words.push(`--${name}`, String(value))
     const log = fs.openSync(this.logPath, "a")
     const child = spawn(DAEMON, words, { stdio: ["ignore", log, log] })
