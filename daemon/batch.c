@@ -198,9 +198,13 @@ static int begin(struct batch *batch, bool synced, struct failure *failure)
 {
 	const struct engine_class *class = batch->engine->class;
 	bool foreign = false;
-	int code = class->begin(batch->engine, synced, &foreign, failure);
+	int code = 0;
 
-	if (code == 0 && foreign) {
+	if (!batch->begun)
+		code = class->begin(batch->engine, synced, &foreign, failure);
+	batch->begun = false;
+	if (code == 0 && (foreign || batch->noticed)) {
+		batch->noticed = false;
 		stats_add(foreign_changes, 1);
 		log_write(LOG_WARNING,
 			  "another program has written to the database: everything remembered of it is dropped");
@@ -217,6 +221,13 @@ static int begin(struct batch *batch, bool synced, struct failure *failure)
 	return code;
 }
 
+static void note_sync(struct batch *batch, uint64_t sync_us)
+{
+	uint64_t mean = batch->recent_sync_us;
+
+	batch->recent_sync_us = mean == 0 ? sync_us : (mean * (SYNC_MEAN_WEIGHT - 1) + sync_us) / SYNC_MEAN_WEIGHT;
+}
+
 static int commit(struct batch *batch, bool synced, struct attempt *attempt, struct failure *failure)
 {
 	uint64_t start = clock_us(), took;
@@ -231,9 +242,7 @@ static int commit(struct batch *batch, bool synced, struct attempt *attempt, str
 		stats_add(batches_synced, 1);
 		if (attempt->wrote)
 			batch->unsynced = false;
-		batch->recent_sync_us =
-		    (batch->recent_sync_us * (SYNC_MEAN_WEIGHT - 1) + batch->engine->class->sync_us(batch->engine)) /
-		    SYNC_MEAN_WEIGHT;
+		note_sync(batch, batch->engine->class->sync_us(batch->engine));
 	} else {
 		batch->unsynced = true;
 	}
@@ -439,6 +448,23 @@ static void finish_jobs(struct batch *batch, struct job_list *jobs)
 	stats_add(batch_requests, jobs->count);
 	stats_set(wal_bytes, bytes);
 	stats_max(wal_peak_bytes, bytes);
+}
+
+bool batch_try_begin(struct batch *batch, const struct job_list *jobs)
+{
+	bool foreign = false;
+
+	if (batch->space.full || batch->foreign || batch->noticed)
+		return false;
+	if (batch->engine->class->try_begin(batch->engine, any_synced(batch, jobs), &foreign, NULL) != 0)
+		return false;
+	if (foreign) {
+		batch->engine->class->rollback(batch->engine);
+		batch->noticed = true;
+		return false;
+	}
+	batch->begun = true;
+	return true;
 }
 
 bool batch_run(struct batch *batch, struct job_list *jobs)

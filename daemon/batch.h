@@ -17,6 +17,8 @@ struct batch {
 	bool unsynced;		 /* something was committed and not synced since */
 	bool foreign;		 /* another program wrote, and that is not accounted for in a commit yet */
 	struct space space;
+	bool begun;		 /* batch_try_begin has begun the transaction of the next batch_run */
+	bool noticed;		 /* … or has found that another program wrote */
 	uint64_t recent_sync_us; /* running mean of what syncing took */
 };
 
@@ -32,6 +34,12 @@ void batch_limit(struct batch *batch, const struct writer_limits *limits);
  * (io_error, unknown), and nothing more may be done with the database.
  */
 bool batch_run(struct batch *batch, struct job_list *jobs);
+
+/*
+ * batch_try_begin(batch, jobs) - begin the transaction for batch_run(batch, jobs), which must follow. False if that
+ * would have to wait for another program, or has more to do than carry these jobs out.
+ */
+bool batch_try_begin(struct batch *batch, const struct job_list *jobs);
 
 /*
  * batch_expire_sessions(batch, before) - forget sessions last used before (seconds since 1970). Failing is only logged,

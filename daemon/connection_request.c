@@ -8,11 +8,16 @@
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "daemon/stats.h"
+#include "daemon/writer.h"
 
 #define DAEMON_NAME "kyneta-stored " KYNETA_VERSION
 
 /* What a current_meta may put in the outbox, for the reservation: more is counted when it is there. */
 #define META_REPLY_BYTES 1024
+
+/* Writes of one connection that are worth waking the writer for before the turn's end: twice what may be done at once.
+ */
+#define FEED_WRITES 16
 
 void connection_charge(struct connection *connection, struct job *job)
 {
@@ -325,6 +330,18 @@ static void request_greeting(struct connection *connection, struct job *job, int
 	}
 }
 
+/* A pipeline of writes keeps both threads busy if the writer does not wait for the last one to be read. */
+static void feed(struct connection *connection)
+{
+	struct server *server = connection->server;
+	struct job *job;
+
+	while ((job = order_next_write(&connection->order)) != NULL)
+		job_list_push(&server->to_writer, job);
+	if (server->to_writer.count >= FEED_WRITES)
+		server_feed(server);
+}
+
 /* Puts a request where its turn comes. */
 static void enqueue(struct connection *connection, struct job *job)
 {
@@ -338,6 +355,8 @@ static void enqueue(struct connection *connection, struct job *job)
 		/* Out of memory, and out of its place in the order: no answer is the only true one. */
 		connection_discharge(connection, job);
 		connection_drop(connection);
+	} else if (connection->order.writes.count >= FEED_WRITES && writer_hungry(connection->server->writer)) {
+		feed(connection);
 	}
 }
 

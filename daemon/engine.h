@@ -122,6 +122,8 @@ struct engine_class {
 	 * last one, so nothing remembered about it holds.
 	 */
 	int (*begin)(struct engine *engine, bool synced, bool *foreign, struct failure *failure);
+	/* The same, but ERROR_BUSY rather than wait for another program. */
+	int (*try_begin)(struct engine *engine, bool synced, bool *foreign, struct failure *failure);
 	/* A failure has rolled back, unless failure->fatal: then nobody knows. */
 	int (*commit)(struct engine *engine, struct failure *failure);
 	/* Of the last commit: the time that went into syncing; the rest is work that no disk is to blame for. */

@@ -22,6 +22,17 @@ void gate_enter(struct gate *gate)
 	pthread_mutex_unlock(&gate->mutex);
 }
 
+bool gate_try_enter(struct gate *gate)
+{
+	bool entered;
+
+	pthread_mutex_lock(&gate->mutex);
+	entered = !gate->closed;
+	gate->inside += entered;
+	pthread_mutex_unlock(&gate->mutex);
+	return entered;
+}
+
 void gate_leave(struct gate *gate)
 {
 	pthread_mutex_lock(&gate->mutex);

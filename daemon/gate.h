@@ -23,8 +23,9 @@ struct gate {
 void gate_init(struct gate *gate);
 void gate_destroy(struct gate *gate);
 
-/* gate_enter(gate) - wait until the gate is open, and go in. gate_leave(gate) - out again. */
+/* gate_enter(gate) - wait until the gate is open, and go in; gate_try_enter: or give up; gate_leave: out again. */
 void gate_enter(struct gate *gate);
+bool gate_try_enter(struct gate *gate);
 void gate_leave(struct gate *gate);
 
 /* gate_close(gate) - let nobody in, and wait until nobody is inside. gate_open(gate) - as before. */

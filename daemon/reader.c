@@ -3,12 +3,21 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "daemon/clock.h"
 #include "daemon/gate.h"
 #include "daemon/log.h"
 #include "daemon/store.h"
 
 /* current_meta requests answered from one snapshot: opening one costs as much as the look-up. */
 #define SMALL_READS_MAX 64
+
+/*
+ * So many may be answered at once by the loop thread: waking another takes longer than they do. A look-up that took
+ * longer than this had to wait for the disk: for a while they are left to the threads.
+ */
+#define AT_ONCE_READS	 8
+#define AT_ONCE_SLOW_US	 1000
+#define AT_ONCE_PAUSE_US 1000000
 
 struct reader_thread {
 	struct readers *readers;
@@ -23,6 +32,8 @@ struct readers {
 	struct job_list queue;
 	unsigned idle;
 	bool stopping;
+	struct store_reading at_once; /* loop thread */
+	uint64_t pause_until_us;
 	unsigned count;
 	struct reader_thread threads[];
 };
@@ -79,22 +90,21 @@ static void fail(struct job_list *jobs, const struct failure *failure)
 		job_fail(job, failure->code, OUTCOME_NONE, failure->message);
 }
 
-static void answer(struct reader_thread *thread, struct job_list *jobs)
+/* From one snapshot. With the gate held. */
+static void answer(struct store_reading *reading, struct job_list *jobs)
 {
-	struct engine_reader *reader = thread->reading.reader;
+	struct engine_reader *reader = reading->reader;
 	struct failure failure = {0};
 
-	gate_enter(thread->readers->options.gate);
 	if (reader->class->reader_begin(reader, &failure) == 0) {
 		for (struct job *job = jobs->head; job != NULL; job = job->next)
-			if (store_read(&thread->reading, job) != 0)
+			if (store_read(reading, job) != 0)
 				log_write(LOG_ERROR, "reading failed: %s", job->message == NULL ? "?" : job->message);
 		reader->class->reader_end(reader);
 	} else {
 		log_write(LOG_ERROR, "reading failed: %s", failure.message);
 		fail(jobs, &failure);
 	}
-	gate_leave(thread->readers->options.gate);
 }
 
 static void *run(void *context)
@@ -102,25 +112,61 @@ static void *run(void *context)
 	struct reader_thread *thread = context;
 	struct job_list jobs = {0};
 
+	pthread_setname_np(pthread_self(), "reader");
 	while (take(thread->readers, &jobs)) {
-		answer(thread, &jobs);
+		gate_enter(thread->readers->options.gate);
+		answer(&thread->reading, &jobs);
+		gate_leave(thread->readers->options.gate);
 		thread->readers->options.finished(thread->readers->options.context, &jobs);
 		jobs = (struct job_list){0};
 	}
 	return NULL;
 }
 
+bool readers_at_once(struct readers *readers, struct job_list *jobs)
+{
+	uint64_t start, end;
+
+	if (jobs->head == NULL || jobs->count > AT_ONCE_READS)
+		return false;
+	for (const struct job *job = jobs->head; job != NULL; job = job->next)
+		if (!is_small(job))
+			return false;
+	start = clock_us();
+	if (start < readers->pause_until_us || !gate_try_enter(readers->options.gate))
+		return false;
+	answer(&readers->at_once, jobs);
+	gate_leave(readers->options.gate);
+	end = clock_us();
+	if (end - start > AT_ONCE_SLOW_US)
+		readers->pause_until_us = end + AT_ONCE_PAUSE_US;
+	return true;
+}
+
+static int open_reading(struct readers *readers, struct store_reading *reading, struct failure *failure)
+{
+	return readers->options.engine->class->reader_open(readers->options.engine, &reading->reader, failure);
+}
+
+static void close_reading(struct store_reading *reading)
+{
+	if (reading->reader != NULL)
+		reading->reader->class->reader_close(reading->reader);
+	buffer_free(&reading->scratch);
+	buffer_free(&reading->key);
+	buffer_free(&reading->value);
+}
+
 static int start_thread(struct readers *readers, struct reader_thread *thread, struct failure *failure)
 {
-	struct engine *engine = readers->options.engine;
 	int code;
 
 	thread->readers = readers;
-	code = engine->class->reader_open(engine, &thread->reading.reader, failure);
+	code = open_reading(readers, &thread->reading, failure);
 	if (code != 0)
 		return code;
 	if (pthread_create(&thread->thread, NULL, run, thread) != 0) {
-		engine->class->reader_close(thread->reading.reader);
+		close_reading(&thread->reading);
 		return failure_set(failure, ERROR_IO_ERROR, "cannot start a reader thread");
 	}
 	readers->count++;
@@ -130,13 +176,14 @@ static int start_thread(struct readers *readers, struct reader_thread *thread, s
 int readers_start(const struct readers_options *options, struct readers **out, struct failure *failure)
 {
 	struct readers *readers = calloc(1, sizeof(*readers) + options->threads * sizeof(readers->threads[0]));
-	int code = 0;
+	int code;
 
 	if (readers == NULL)
 		return failure_set(failure, ERROR_IO_ERROR, "out of memory");
 	readers->options = *options;
 	pthread_mutex_init(&readers->mutex, NULL);
 	pthread_cond_init(&readers->wake, NULL);
+	code = open_reading(readers, &readers->at_once, failure);
 	for (uint64_t i = 0; code == 0 && i < options->threads; i++)
 		code = start_thread(readers, &readers->threads[i], failure);
 	if (code != 0)
@@ -153,14 +200,10 @@ void readers_stop(struct readers *readers)
 	pthread_mutex_unlock(&readers->mutex);
 	pthread_cond_broadcast(&readers->wake);
 	for (unsigned i = 0; i < readers->count; i++) {
-		struct store_reading *reading = &readers->threads[i].reading;
-
 		pthread_join(readers->threads[i].thread, NULL);
-		reading->reader->class->reader_close(reading->reader);
-		buffer_free(&reading->scratch);
-		buffer_free(&reading->key);
-		buffer_free(&reading->value);
+		close_reading(&readers->threads[i].reading);
 	}
+	close_reading(&readers->at_once);
 	pthread_cond_destroy(&readers->wake);
 	pthread_mutex_destroy(&readers->mutex);
 	free(readers);

@@ -26,6 +26,12 @@ int readers_start(const struct readers_options *options, struct readers **reader
 /* readers_submit(readers, jobs) - queue reads; @jobs is empty then. Loop thread only; never blocks for long. */
 void readers_submit(struct readers *readers, struct job_list *jobs);
 
+/*
+ * readers_at_once(readers, jobs) - answer @jobs on the calling thread, the loop's, if they are a few small reads and
+ * such reads were quick lately; or false, nothing was done, and they are to be submitted.
+ */
+bool readers_at_once(struct readers *readers, struct job_list *jobs);
+
 /* readers_stop(readers) - answer what is queued, end the threads, close the handles. */
 void readers_stop(struct readers *readers);
 

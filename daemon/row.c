@@ -312,25 +312,28 @@ int row_decode(const struct engine_row *row, struct buffer *scratch, struct reco
 
 #define APPEND_LITERAL(buffer, literal) buffer_append(buffer, literal, sizeof(literal) - 1)
 
+/* What every payload begins with, up to the version. */
+static struct span payload_head(const struct record *record)
+{
+#define HEAD(kind, encoding) SPAN_LITERAL("{\"kind\":\"" kind "\",\"encoding\":\"" encoding "\",\"version\":")
+	if (record->kind == ENTRY_SINCE)
+		return record->encoding == ENCODING_JSON ? HEAD("since", "json") : HEAD("since", "binary");
+	return record->encoding == ENCODING_JSON ? HEAD("entirety", "json") : HEAD("entirety", "binary");
+#undef HEAD
+}
+
 int row_encode(const struct record *record, struct buffer *scratch, struct engine_row *row)
 {
+	struct span head;
+
 	buffer_reset(scratch);
 	if (record->type == RECORD_META) {
 		*row = (struct engine_row){.kind = META, .has_payload = true, .payload = record->meta};
 		return 0;
 	}
 
-	APPEND_LITERAL(scratch, KIND_KEY);
-	if (record->kind == ENTRY_SINCE)
-		APPEND_LITERAL(scratch, "\"since\"");
-	else
-		APPEND_LITERAL(scratch, "\"entirety\"");
-	APPEND_LITERAL(scratch, ENCODING_KEY);
-	if (record->encoding == ENCODING_JSON)
-		APPEND_LITERAL(scratch, "\"json\"");
-	else
-		APPEND_LITERAL(scratch, "\"binary\"");
-	APPEND_LITERAL(scratch, VERSION_KEY);
+	head = payload_head(record);
+	buffer_append(scratch, head.data, head.size);
 	json_escape(scratch, record->version);
 	if (record->data_is_text) {
 		APPEND_LITERAL(scratch, DATA_KEY);

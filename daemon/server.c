@@ -19,6 +19,9 @@
 #define TICK_MS		 1000
 #define TICK_DRAINING_MS 10
 
+/* What is answered at once may start what waited for it: so often in a turn, before other sockets have theirs. */
+#define AT_ONCE_ROUNDS 2
+
 /* How long a dying daemon tries to get its last answers out. */
 #define LAST_WORDS_MS 2000
 
@@ -40,6 +43,39 @@ void server_finished(struct server *server, struct job_list *jobs, bool fatal)
 	pthread_mutex_unlock(&server->mutex);
 	if (wake || fatal)
 		eventfd_write(server->wake_fd, 1);
+}
+
+/* The database failed: what could be told is told, then the process ends without touching the database again. */
+static void die(struct server *server)
+{
+	uint64_t until = uv_hrtime() / 1000000 + LAST_WORDS_MS;
+	struct connection *connection;
+	bool left = true;
+
+	while (left && uv_hrtime() / 1000000 < until) {
+		left = false;
+		DL_FOREACH (server->connections, connection) {
+			connection_out_flush(connection);
+			left |= !connection->mute && !connection_out_empty(connection) && connection->writing > 0;
+		}
+		if (left)
+			uv_run(&server->loop, UV_RUN_NOWAIT);
+	}
+	log_write(LOG_CRITICAL,
+		  "ending: the database could not be written; what was acknowledged is found again at the next start");
+	_exit(EXIT_CODE_STORAGE);
+}
+
+static void answer(struct job_list *jobs)
+{
+	struct job *job;
+
+	while ((job = job_list_pop(jobs)) != NULL) {
+		if (job->connection != NULL)
+			connection_answer(job->connection, job);
+		else
+			job_free(job);
+	}
 }
 
 /* None is left in the list then: it holds none that is closed when the loop goes on and frees them. */
@@ -66,9 +102,40 @@ static void touch_all(struct server *server)
 	} while (connection != server->connections);
 }
 
+/* What is quicker done than handed to a thread. Was there anything? */
+static bool answer_at_once(struct server *server)
+{
+	struct job_list writes = server->to_writer, reads = server->to_readers;
+	bool fatal = false, wrote, read;
+
+	/* Answers start what waited for them: that is for the lists themselves. */
+	server->to_writer = server->to_readers = (struct job_list){0};
+	wrote = writer_at_once(server->writer, &writes, &fatal);
+	read = readers_at_once(server->readers, &reads);
+	if (!wrote)
+		job_list_move(&server->to_writer, &writes);
+	if (!read)
+		job_list_move(&server->to_readers, &reads);
+	answer(wrote ? &writes : &(struct job_list){0});
+	answer(read ? &reads : &(struct job_list){0});
+	if (fatal)
+		die(server);
+	return wrote || read;
+}
+
+void server_feed(struct server *server)
+{
+	server->outstanding += server->to_writer.count;
+	writer_submit(server->writer, &server->to_writer);
+}
+
 static void turn(struct server *server)
 {
+	int rounds = 0;
+
 	turn_dirty(server);
+	while (rounds++ < AT_ONCE_ROUNDS && answer_at_once(server))
+		turn_dirty(server);
 	if (server->starved) {
 		/* Something may have been given back: everybody who waits for it looks again, once a turn. */
 		server->starved = false;
@@ -83,33 +150,11 @@ static void turn(struct server *server)
 	readers_submit(server->readers, &server->to_readers);
 }
 
-/* The database failed: what could be told is told, then the process ends without touching the database again. */
-static void die(struct server *server)
-{
-	uint64_t until = uv_hrtime() / 1000000 + LAST_WORDS_MS;
-	struct connection *connection;
-	bool left = true;
-
-	while (left && uv_hrtime() / 1000000 < until) {
-		left = false;
-		DL_FOREACH (server->connections, connection) {
-			connection_out_flush(connection);
-			left |= !connection->mute && !connection_out_empty(connection) && connection->writing > 0;
-		}
-		if (left)
-			uv_run(&server->loop, UV_RUN_NOWAIT);
-	}
-	log_write(LOG_CRITICAL,
-		  "ending: the database could not be written; what was acknowledged is found again at the next start");
-	_exit(EXIT_CODE_STORAGE);
-}
-
 static void on_wake(uv_poll_t *handle, int status, int events)
 {
 	struct server *server = handle->data;
 	eventfd_t count;
 	struct job_list jobs;
-	struct job *job;
 	bool fatal;
 
 	(void)status;
@@ -123,12 +168,7 @@ static void on_wake(uv_poll_t *handle, int status, int events)
 	pthread_mutex_unlock(&server->mutex);
 	server->outstanding -= jobs.count;
 	server->answered = true;
-	while ((job = job_list_pop(&jobs)) != NULL) {
-		if (job->connection != NULL)
-			connection_answer(job->connection, job);
-		else
-			job_free(job);
-	}
+	answer(&jobs);
 	if (fatal)
 		die(server);
 }

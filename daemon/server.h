@@ -81,6 +81,12 @@ int server_run(struct server *server);
 /* server_finished(server, jobs, fatal) - results, from any thread. @jobs is empty then. */
 void server_finished(struct server *server, struct job_list *jobs, bool fatal);
 
+/*
+ * server_feed(server) - writes have been pushed to to_writer, in the middle of a turn: let a writer that has nothing to
+ * do begin with them while the rest is read.
+ */
+void server_feed(struct server *server);
+
 /* server_now_ms(server) - the loop's clock. */
 uint64_t server_now_ms(struct server *server);
 

@@ -149,11 +149,15 @@ static int check_same(struct job *job, const struct metas *metas, const struct m
 static int check_metas(struct job *job, const struct document_state *state, struct span *last, enum layout *layout)
 {
 	struct record_iterator iterator = record_list_start(&job->request.records);
-	struct metas metas = {.layout = wanted_layout(job->store)};
+	struct metas metas;
 	struct record record;
 	const char *reason;
 
 	*last = SPAN_NONE;
+	*layout = wanted_layout(job->store);
+	if (job->request.records.metas == 0)
+		return 0;
+	metas = (struct metas){.layout = *layout};
 	while (record_list_next(&iterator, &record)) {
 		if (record.type != RECORD_META)
 			continue;
@@ -191,17 +195,6 @@ static int refuse_entry_first(struct job *job)
 	buffer_append(&text, id.data, id.size);
 	buffer_append(&text, after, sizeof(after) - 1);
 	return refuse_with(job, ERROR_ENTRY_BEFORE_META, &text);
-}
-
-static bool holds_meta(const struct record_list *records)
-{
-	struct record_iterator iterator = record_list_start(records);
-	struct record record;
-
-	while (record_list_next(&iterator, &record))
-		if (record.type == RECORD_META)
-			return true;
-	return false;
 }
 
 /* A new store gets its tables, in this batch's transaction. */
@@ -270,7 +263,7 @@ static int apply_append(struct stores *stores, struct job *job, struct document 
 	struct span last_meta;
 	int code;
 
-	if (document->state.meta == NULL && !holds_meta(&job->request.records))
+	if (document->state.meta == NULL && job->request.records.metas == 0)
 		return refuse_entry_first(job);
 	if (check_metas(job, &document->state, &last_meta, &layout) != 0)
 		return 0;
@@ -288,7 +281,7 @@ static int apply_replace(struct stores *stores, struct job *job, struct document
 	struct span last_meta;
 	int code;
 
-	if (!holds_meta(&job->request.records))
+	if (job->request.records.metas == 0)
 		return refuse(job, ERROR_META_MISSING, "Store: batch must contain at least one meta record");
 	if (check_metas(job, &document->state, &last_meta, &layout) != 0)
 		return 0;

@@ -20,6 +20,13 @@
 #define LINGER_GAP_SHARE  10
 #define LINGER_MOST_SHARE 2
 
+/* What may be carried out at once: so much, where a sync takes at most so long, from one connection or after a pause.
+ */
+#define AT_ONCE_REQUESTS 8
+#define AT_ONCE_BYTES	 (64 * 1024)
+#define AT_ONCE_SYNC_US	 500
+#define AT_ONCE_QUIET_US 1000
+
 /* How often forgotten sessions are looked for; more often if they are forgotten sooner. */
 #define EXPIRE_INTERVAL_SECONDS 3600
 
@@ -33,14 +40,18 @@ struct writer {
 	struct job_list queue;
 	bool waiting;  /* the writer sleeps: wake it */
 	size_t wanted; /* … once so many are queued */
+	bool idle;     /* nothing is queued or carried out: what the thread owns may be used by the loop's */
+	bool chores;   /* … which leaves it checkpoints and forgotten sessions */
 	bool stopping;
 	struct writer_limits limits; /* to be adopted, if … */
 	bool limits_changed;
+	_Atomic bool hungry;	  /* idle, and not to be kept waiting for more */
 	_Atomic bool answers_out; /* the last batch's answers are written: the next requests may come */
-	/* writer thread */
+	/* writer thread, or while it is idle the loop's */
 	size_t last_batch;
-	uint64_t last_end_us; /* when its answers went out */
-	size_t expected;      /* requests that may be there soon: the last batch's and those that came meanwhile */
+	const struct connection *last_connection; /* that all of the last batch came from; only compared */
+	uint64_t last_end_us;			  /* when its answers went out */
+	size_t expected; /* requests that may be there soon: the last batch's and those that came meanwhile */
 	uint64_t next_expiry;
 	uint64_t checkpoint_floor; /* do not try again before the log has grown beyond this */
 };
@@ -56,6 +67,11 @@ void writer_limit(struct writer *writer, const struct writer_limits *limits)
 	writer->limits = *limits;
 	writer->limits_changed = true;
 	pthread_mutex_unlock(&writer->mutex);
+}
+
+bool writer_hungry(const struct writer *writer)
+{
+	return atomic_load_explicit(&writer->hungry, memory_order_relaxed);
 }
 
 void writer_submit(struct writer *writer, struct job_list *jobs)
@@ -79,7 +95,7 @@ static void sleep_for(struct writer *writer, size_t wanted, uint64_t until_us)
 {
 	struct timespec until = {(time_t)(until_us / 1000000), (long)(until_us % 1000000) * 1000};
 
-	while (writer->queue.count < wanted && !writer->stopping) {
+	while (writer->queue.count < wanted && !writer->stopping && !writer->chores) {
 		writer->waiting = true;
 		writer->wanted = wanted;
 		if (until_us == 0)
@@ -146,17 +162,44 @@ static void adopt_limits(struct writer *writer)
 	batch_limit(&writer->batch, &writer->limits);
 }
 
-/* Waits for work. False: there is none left and the writer is to stop. */
+/* Waits for work; there may be none but chores. False: there is none left and the writer is to stop. */
 static bool gather(struct writer *writer, struct job_list *jobs)
 {
+	bool chores;
+
 	pthread_mutex_lock(&writer->mutex);
 	writer->expected = writer->last_batch + writer->queue.count;
+	writer->idle = writer->queue.count == 0;
+	atomic_store_explicit(&writer->hungry, writer->idle && writer->batch.recent_sync_us < LINGER_SYNC_US_MIN,
+			      memory_order_relaxed);
 	sleep_for(writer, 1, 0);
 	adopt_limits(writer);
-	linger(writer);
+	atomic_store_explicit(&writer->hungry, false, memory_order_relaxed);
+	writer->idle = false;
+	chores = writer->chores;
+	writer->chores = false;
+	if (writer->queue.count > 0)
+		linger(writer);
 	take_batch(writer, jobs);
 	pthread_mutex_unlock(&writer->mutex);
-	return jobs->head != NULL;
+	return chores || jobs->head != NULL;
+}
+
+/* The connection that all of them come from, or NULL. */
+static const struct connection *connection_of(const struct job_list *jobs)
+{
+	for (const struct job *job = jobs->head; job->next != NULL; job = job->next)
+		if (job->connection != job->next->connection)
+			return NULL;
+	return jobs->head->connection;
+}
+
+/* One transaction, and what is to be known of it for the next. */
+static bool carry_out(struct writer *writer, struct job_list *jobs)
+{
+	writer->last_batch = jobs->count;
+	writer->last_connection = connection_of(jobs);
+	return batch_run(&writer->batch, jobs);
 }
 
 static bool checkpoint(struct writer *writer)
@@ -216,26 +259,89 @@ static void *run(void *context)
 	struct writer *writer = context;
 	struct job_list jobs = {0};
 
+	pthread_setname_np(pthread_self(), "writer");
 	prctl(PR_SET_TIMERSLACK, 1UL); /* lingering is a matter of microseconds */
 	while (gather(writer, &jobs)) {
-		bool fatal;
+		bool fatal = jobs.head != NULL && !carry_out(writer, &jobs);
 
-		writer->last_batch = jobs.count;
-		fatal = !batch_run(&writer->batch, &jobs);
-		if (!fatal) {
+		if (!fatal && jobs.head != NULL) {
 			/* Answers first: the log is moved while the clients think. */
 			atomic_store(&writer->answers_out, false);
 			writer->options.finished(writer->options.context, &jobs, false);
 			writer->last_end_us = clock_us();
-			fatal = !checkpoint(writer) || !expire(writer);
 		}
-		if (fatal) {
+		if (fatal || !checkpoint(writer) || !expire(writer)) {
 			writer->options.finished(writer->options.context, &jobs, true);
 			break;
 		}
 		jobs = (struct job_list){0};
 	}
 	return NULL;
+}
+
+/* ---- at once, on the loop thread ---- */
+
+static bool are_few_small_appends(const struct job_list *jobs)
+{
+	size_t bytes = 0;
+
+	if (jobs->count > AT_ONCE_REQUESTS)
+		return false;
+	for (const struct job *job = jobs->head; job != NULL; job = job->next) {
+		bytes += job->frame_size;
+		if (job->kind != JOB_REQUEST || job->request.operation != OPERATION_APPEND || job->code != 0)
+			return false;
+	}
+	return bytes <= AT_ONCE_BYTES;
+}
+
+/*
+ * With the mutex held. Only for a connection that was alone lately: two that each get their commit at once would never
+ * share one.
+ */
+static bool may_at_once(const struct writer *writer, const struct job_list *jobs)
+{
+	const struct connection *connection = connection_of(jobs);
+
+	if (!writer->idle || writer->queue.count > 0 || writer->chores || writer->stopping || writer->limits_changed)
+		return false;
+	if (writer->batch.recent_sync_us > AT_ONCE_SYNC_US)
+		return false;
+	return (connection != NULL && connection == writer->last_connection) ||
+	       clock_us() - writer->last_end_us > AT_ONCE_QUIET_US;
+}
+
+static bool has_chores(const struct writer *writer)
+{
+	uint64_t bytes = writer->options.engine->class->log_bytes(writer->options.engine);
+
+	return (bytes > writer->options.wal_bytes && bytes > writer->checkpoint_floor) ||
+	       (uint64_t)time(NULL) >= writer->next_expiry;
+}
+
+bool writer_at_once(struct writer *writer, struct job_list *jobs, bool *fatal)
+{
+	bool may, chores;
+
+	if (jobs->head == NULL || !are_few_small_appends(jobs))
+		return false;
+	pthread_mutex_lock(&writer->mutex);
+	may = may_at_once(writer, jobs);
+	pthread_mutex_unlock(&writer->mutex);
+	/* Only this thread could give the other one work: it stays idle. */
+	if (!may || !batch_try_begin(&writer->batch, jobs))
+		return false;
+	*fatal = !carry_out(writer, jobs);
+	writer->last_end_us = clock_us();
+	atomic_store(&writer->answers_out, true);
+	chores = !*fatal && has_chores(writer);
+	if (chores) {
+		pthread_mutex_lock(&writer->mutex);
+		writer->chores = true;
+		pthread_mutex_unlock(&writer->mutex);
+		pthread_cond_signal(&writer->wake);
+	}
+	return true;
 }
 
 int writer_start(const struct writer_options *options, struct writer **out, struct failure *failure)

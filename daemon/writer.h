@@ -50,6 +50,20 @@ void writer_limit(struct writer *writer, const struct writer_limits *limits);
 /* writer_submit(writer, jobs) - queue jobs in order; @jobs is empty then. Loop thread only; never blocks for long. */
 void writer_submit(struct writer *writer, struct job_list *jobs);
 
+/*
+ * writer_at_once(writer, jobs, fatal) - carry @jobs out on the calling thread, the loop's, if that is sure to be short:
+ * the writer's own thread has nothing to do, these are a few small appends, the disk is fast, and nobody who could join
+ * the commit is on the way. Waking a thread and being woken by it takes longer than such a commit. Their results are in
+ * @jobs then; or false, nothing was done, and they are to be submitted. @fatal as for finished().
+ */
+bool writer_at_once(struct writer *writer, struct job_list *jobs, bool *fatal);
+
+/*
+ * writer_hungry(writer) - should requests be submitted now, without waiting for more to come? The writer sleeps, and
+ * its disk is so fast that many small commits are no loss. A hint: it may be out of date.
+ */
+bool writer_hungry(const struct writer *writer);
+
 /* writer_answered(writer) - the answers of the last batch are on their way to the clients. Loop thread only. */
 void writer_answered(struct writer *writer);
 

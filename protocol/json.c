@@ -479,8 +479,18 @@ void json_escape(struct buffer *out, struct span text)
 		out->failed = true;
 		return;
 	}
-	buffer_append_byte(out, '"');
 	end = text.size == 0 ? at : at + text.size;
+	if (at == end || json_skip_plain(at, end) == end) {
+		uint8_t *to = out->data + out->size;
+
+		*to++ = '"';
+		if (at != end)
+			memcpy(to, at, text.size);
+		to[text.size] = '"';
+		out->size += text.size + 2;
+		return;
+	}
+	buffer_append_byte(out, '"');
 	while (at < end) {
 		plain = json_skip_plain(at, end);
 		buffer_append(out, at, (size_t)(plain - at));

@@ -10,6 +10,18 @@
 #define RECORD_TAG_META	 0
 #define RECORD_TAG_ENTRY 1
 
+/* msgpack's heads of a plain entry: an array of five, three small uints that are their own heads, a short str, a str or
+ * bin. */
+#define PLAIN_ARRAY	    0x95
+#define PLAIN_STR	    0xa0
+#define PLAIN_STR_MASK	    0x1f
+#define PLAIN_HEAD_BYTES    5
+#define PLAIN_BIN8	    0xc4
+#define PLAIN_BIN16	    0xc5
+#define PLAIN_STR8	    0xd9
+#define PLAIN_STR16	    0xda
+#define PLAIN_DATA_HEAD_MAX 3
+
 const char *operation_name(uint64_t operation)
 {
 	switch (operation) {
@@ -81,12 +93,60 @@ static const char *take_entry(struct elements *elements, struct record *record)
 	return NULL;
 }
 
+/*
+ * Nearly every record is an entry without lineage, its heads in their shortest form and its version below 32 bytes:
+ * such a one is read here at a glance. False: it is another, and nothing was taken.
+ */
+static bool take_plain_entry(struct unpack *unpack, struct record *record)
+{
+	const uint8_t *at = unpack->at, *end = unpack->end;
+	size_t version, head, size;
+
+	if (end - at < PLAIN_HEAD_BYTES || at[0] != PLAIN_ARRAY || at[1] != RECORD_TAG_ENTRY || at[2] > ENTRY_SINCE ||
+	    at[3] > ENCODING_BINARY || (at[4] & ~PLAIN_STR_MASK) != PLAIN_STR)
+		return false;
+	version = at[4] & PLAIN_STR_MASK;
+	if ((size_t)(end - at) < PLAIN_HEAD_BYTES + version + PLAIN_DATA_HEAD_MAX)
+		return false;
+	record->kind = (enum entry_kind)at[2];
+	record->encoding = (enum entry_encoding)at[3];
+	record->version = span_of(at + PLAIN_HEAD_BYTES, version);
+	at += PLAIN_HEAD_BYTES + version;
+	switch (at[0]) {
+	case PLAIN_BIN8:
+	case PLAIN_STR8:
+		head = 2;
+		size = at[1];
+		break;
+	case PLAIN_BIN16:
+	case PLAIN_STR16:
+		head = 3;
+		size = (size_t)at[1] << 8 | at[2];
+		break;
+	default:
+		return false;
+	}
+	if ((size_t)(end - at) < head + size)
+		return false;
+	record->type = RECORD_ENTRY;
+	record->meta = SPAN_NONE;
+	record->data = span_of(at + head, size);
+	record->data_is_text = at[0] == PLAIN_STR8 || at[0] == PLAIN_STR16;
+	record->has_lineage = false;
+	record->lineage = SPAN_NONE;
+	unpack->at = at + head + size;
+	return true;
+}
+
 /* The next record; NULL or what is wrong. */
 static const char *take_record(struct unpack *unpack, struct record *record)
 {
 	struct elements elements;
 	const char *reason;
 	uint64_t tag;
+
+	if (take_plain_entry(unpack, record))
+		return NULL;
 
 	if (!elements_enter(unpack, &elements))
 		return "a record must be an array";
@@ -115,7 +175,7 @@ const char *element_records(struct elements *elements, struct record_list *list)
 	struct unpack unpack = elements->unpack;
 	struct record record;
 	const char *reason;
-	uint32_t count;
+	uint32_t count, metas = 0;
 
 	if (elements->left == 0 || !unpack_array(&unpack, &count))
 		return "records must be an array of records";
@@ -124,8 +184,9 @@ const char *element_records(struct elements *elements, struct record_list *list)
 		reason = take_record(&unpack, &record);
 		if (reason != NULL)
 			return reason;
+		metas += record.type == RECORD_META;
 	}
-	*list = (struct record_list){span_of(start, (size_t)(unpack.at - start)), count};
+	*list = (struct record_list){span_of(start, (size_t)(unpack.at - start)), count, metas};
 	elements->unpack = unpack;
 	elements->left--;
 	return NULL;

@@ -77,6 +77,7 @@ struct record {
 struct record_list {
 	struct span packed;
 	uint32_t count;
+	uint32_t metas; /* so many of them */
 };
 
 /* record_list_start(list) / record_list_next(iterator, record) - walk a checked list; false at its end. */

@@ -446,6 +446,7 @@ const struct engine_class engine_sqlite = {
     .take = sqlite_take,
     .forget = sqlite_forget,
     .begin = sqlite_begin,
+    .try_begin = sqlite_try_begin,
     .commit = sqlite_commit,
     .sync_us = sqlite_sync_us,
     .rollback = sqlite_rollback,

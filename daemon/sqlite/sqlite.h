@@ -31,6 +31,7 @@
 /* The writer's statements on one store. */
 enum sqlite_writer_statement {
 	WRITER_PUT_ROW,
+	WRITER_PUT_ENTRY,
 	WRITER_PUT_META,
 	WRITER_DELETE_ROWS,
 	WRITER_DELETE_META,
@@ -160,6 +161,7 @@ int sqlite_synchronous(struct sqlite_engine *engine, int level, struct failure *
 int sqlite_data_version(struct sqlite_engine *engine, int64_t *version, struct failure *failure);
 
 int sqlite_begin(struct engine *engine, bool synced, bool *foreign, struct failure *failure);
+int sqlite_try_begin(struct engine *engine, bool synced, bool *foreign, struct failure *failure);
 int sqlite_commit(struct engine *engine, struct failure *failure);
 void sqlite_rollback(struct engine *engine);
 bool sqlite_in_transaction(struct engine *engine);

@@ -76,7 +76,7 @@ int sqlite_data_version(struct sqlite_engine *engine, int64_t *version, struct f
 	return step_number(engine, engine->version_statement, version, failure);
 }
 
-int sqlite_begin(struct engine *base, bool synced, bool *foreign, struct failure *failure)
+static int begin(struct engine *base, bool synced, bool wait, bool *foreign, struct failure *failure)
 {
 	struct sqlite_engine *engine = sqlite_engine(base);
 	int64_t version = engine->data_version;
@@ -84,7 +84,7 @@ int sqlite_begin(struct engine *base, bool synced, bool *foreign, struct failure
 
 	if (code != 0)
 		return code;
-	sqlite_patience_start(engine, false, 0);
+	sqlite_patience_start(engine, !wait, 0);
 	sqlite3_step(engine->begin_statement);
 	result = sqlite3_reset(engine->begin_statement);
 	if (result != SQLITE_OK)
@@ -98,6 +98,16 @@ int sqlite_begin(struct engine *base, bool synced, bool *foreign, struct failure
 	engine->foreign = false;
 	engine->data_version = version;
 	return 0;
+}
+
+int sqlite_begin(struct engine *base, bool synced, bool *foreign, struct failure *failure)
+{
+	return begin(base, synced, true, foreign, failure);
+}
+
+int sqlite_try_begin(struct engine *base, bool synced, bool *foreign, struct failure *failure)
+{
+	return begin(base, synced, false, foreign, failure);
 }
 
 int sqlite_commit(struct engine *base, struct failure *failure)

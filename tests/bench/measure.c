@@ -27,6 +27,7 @@ struct round {
 	uint64_t log_begin, log_end;
 	uint64_t begin_ns, loop_ns, all_ns; /* the clock, and the daemon's threads', when counting began */
 	double requests;		    /* that were counted */
+	bool recorded;			    /* for the yardstick: not counted itself */
 	bool failed;
 };
 
@@ -216,6 +217,8 @@ static int load_store(struct round *round, const char *address)
 		figures->beside_rate = options->beside == NULL ? 0 : (double)results[1].items / results[1].seconds;
 		take_latency(figures, &results[0].all);
 		take_server(figures, round);
+	}
+	if (failed == 0 && !round->failed && !round->recorded) {
 		histogram_merge(&round->measurement->latency[SUBJECT_STORE], &results[0].all);
 		for (unsigned i = 0; i < WORK_OPERATIONS; i++)
 			histogram_merge(&round->measurement->by_operation[i], &results[0].latency[i]);
@@ -268,22 +271,51 @@ static int run_raw(struct round *round, enum subject subject, struct figures *fi
 
 /* ---- rounds ---- */
 
-/* A daemon of its own, and then SQLite with what it did. */
-static int run_daemon_round(struct round *round, unsigned number)
+static int run_daemon(struct round *round, const struct target_options *options)
 {
-	struct measurement *measurement = round->measurement;
-	const struct measure_options *options = round->options;
-	int failed = target_start(&round->target, &options->target);
+	int failed = target_start(&round->target, options);
 
 	if (failed == 0)
 		failed = load_store(round, round->target.socket);
 	if (target_stop(&round->target) != 0)
 		failed = -1;
+	return failed;
+}
+
+/* The same work once more with its statements noted, which takes the daemon time; and then SQLite with what was noted.
+ */
+static int run_yardstick(const struct round *measured, unsigned number)
+{
+	struct measurement *measurement = measured->measurement;
+	const struct measure_options *options = measured->options;
+	struct figures figures = {0};
+	struct round round = {.measurement = measurement,
+			      .options = options,
+			      .figures = &figures,
+			      .target = {.log_fd = -1},
+			      .recorded = true};
+	int failed = run_daemon(&round, &options->target);
+
 	if (failed == 0 && options->raw)
-		failed = run_raw(round, SUBJECT_RAW, &measurement->rounds[SUBJECT_RAW][number]);
+		failed = run_raw(&round, SUBJECT_RAW, &measurement->rounds[SUBJECT_RAW][number]);
 	if (failed == 0 && options->raw_defaults)
-		failed = run_raw(round, SUBJECT_RAW_DEFAULTS, &measurement->rounds[SUBJECT_RAW_DEFAULTS][number]);
+		failed = run_raw(&round, SUBJECT_RAW_DEFAULTS, &measurement->rounds[SUBJECT_RAW_DEFAULTS][number]);
+	target_remove(&round.target);
+	return failed;
+}
+
+/* A daemon of its own. */
+static int run_daemon_round(struct round *round, unsigned number)
+{
+	const struct measure_options *options = round->options;
+	struct target_options target = options->target;
+	int failed;
+
+	target.record = false;
+	failed = run_daemon(round, &target);
 	target_remove(&round->target);
+	if (failed == 0 && (options->raw || options->raw_defaults))
+		failed = run_yardstick(round, number);
 	return failed;
 }
 
