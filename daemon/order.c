@@ -5,14 +5,16 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* One document's unfinished requests on one connection. */
+/*
+ * One document's unfinished requests on one connection. Documents are told apart by a hash alone, since a peer decides
+ * how large its ids are: two that share one wait for each other, which is no more than slow.
+ */
 struct lane {
 	UT_hash_handle hh;
+	unsigned hash;		/* of the document */
 	unsigned writes_active; /* free to start, as far as this document goes, and not done */
 	unsigned reads_active;
 	struct job *waiting, **waiting_tail;
-	size_t size;
-	uint8_t id[];
 };
 
 enum order_class { CLASS_WRITE, CLASS_AMONG_WRITES, CLASS_READ, CLASS_LIST, CLASS_CLOSE };
@@ -39,17 +41,17 @@ static enum order_class classify(const struct job *job)
 static struct lane *lane_get(struct order *order, struct span id)
 {
 	struct lane *lane;
+	unsigned hash;
 
-	HASH_FIND(hh, order->lanes, id.data, id.size, lane);
+	HASH_VALUE(id.data, id.size, hash);
+	HASH_FIND_BYHASHVALUE(hh, order->lanes, &hash, sizeof(hash), hash, lane);
 	if (lane != NULL)
 		return lane;
-	lane = calloc(1, sizeof(*lane) + id.size + 1);
+	lane = calloc(1, sizeof(*lane));
 	if (lane == NULL)
 		return NULL;
-	lane->size = id.size;
-	if (id.size > 0)
-		memcpy(lane->id, id.data, id.size);
-	HASH_ADD_KEYPTR(hh, order->lanes, lane->id, lane->size, lane);
+	lane->hash = hash;
+	HASH_ADD_BYHASHVALUE(hh, order->lanes, hash, sizeof(lane->hash), hash, lane);
 	if (!hash_added(lane->hh)) {
 		free(lane);
 		return NULL;

@@ -16,7 +16,7 @@
 #include "daemon/job.h"
 
 struct order {
-	struct lane *lanes;	  /* documents with unfinished requests, by id */
+	struct lane *lanes;	  /* documents with unfinished requests, by the hash of their ids */
 	struct job_list writes;	  /* not started, in the order sent */
 	struct job_list reads;	  /* may start */
 	struct job_list barriers; /* listings and close, not started, in the order sent */

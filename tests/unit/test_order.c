@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "daemon/hash.h"
 #include "daemon/order.h"
 
 static struct order order;
@@ -254,4 +255,54 @@ Test(order, random_traffic)
 			}
 		}
 	}
+}
+
+struct hashed {
+	unsigned hash, number;
+};
+
+static int by_hash(const void *a, const void *b)
+{
+	const struct hashed *one = a, *two = b;
+
+	return (one->hash > two->hash) - (one->hash < two->hash);
+}
+
+/* Two documents that the order cannot tell apart. */
+static void find_twins(char *one, char *two, size_t size)
+{
+	enum { COUNT = 400000 };
+	struct hashed *all = calloc(COUNT, sizeof(*all));
+
+	for (unsigned i = 0; i < COUNT; i++) {
+		snprintf(one, size, "document %u", i);
+		HASH_VALUE(one, strlen(one), all[i].hash);
+		all[i].number = i;
+	}
+	qsort(all, COUNT, sizeof(*all), by_hash);
+	for (unsigned i = 1; i < COUNT; i++) {
+		if (all[i].hash != all[i - 1].hash)
+			continue;
+		snprintf(one, size, "document %u", all[i - 1].number);
+		snprintf(two, size, "document %u", all[i].number);
+		free(all);
+		return;
+	}
+	cr_assert_fail("there are no two with the same hash");
+}
+
+Test(order, documents_of_one_hash_wait_for_each_other)
+{
+	char one[32], two[32];
+	struct job *w, *r;
+
+	find_twins(one, two, sizeof(one));
+	w = add(OPERATION_APPEND, one);
+	r = add(OPERATION_LOAD_ALL, two);
+	cr_assert_eq(order_next_write(&order), w);
+	idle();
+	done(w);
+	cr_assert_eq(order_next_read(&order), r);
+	idle();
+	done(r);
 }
