@@ -195,10 +195,11 @@ struct latch;
  * hole. */
 struct latches {
 	struct latch *table;
-	/* No memory for a latch: everything of the epoch is latched. */
+	size_t bytes; /* of the documents' ids in it */
+	/* No memory for a latch, or too many: everything behind that write is latched, up to the last such epoch. */
 	bool all;
-	uint64_t all_epoch;
 	uint64_t all_id;
+	uint64_t all_epoch, all_last_epoch;
 	int all_code;
 };
 

@@ -25,6 +25,10 @@ static unsigned hash_of(const void *bytes, size_t size)
 	return hash;
 }
 
+/* Documents that are told apart, and the bytes of their ids. */
+#define LATCHES_MAX	  4096
+#define LATCHES_BYTES_MAX (1u << 20)
+
 #define HASH_FUNCTION(bytes, size, hash) ((hash) = hash_of((bytes), (size)))
 #define HASH_NONFATAL_OOM		 1
 #define uthash_nonfatal_oom(latch)	 ((latch)->refused = true)
@@ -77,8 +81,11 @@ static struct latch *find(const struct latches *latches, const struct key *key)
 
 static bool insert(struct latches *latches, const struct key *key, const struct call *call, int code)
 {
-	struct latch *latch = calloc(1, sizeof(*latch) + key->size);
+	struct latch *latch;
 
+	if (HASH_COUNT(latches->table) >= LATCHES_MAX || call->document_size > LATCHES_BYTES_MAX - latches->bytes)
+		return false;
+	latch = calloc(1, sizeof(*latch) + key->size);
 	if (latch == NULL)
 		return false;
 	latch->code = code;
@@ -87,20 +94,31 @@ static bool insert(struct latches *latches, const struct key *key, const struct 
 	latch->document_size = call->document_size;
 	memcpy(latch->key, key->bytes, key->size);
 	HASH_ADD_KEYPTR(hh, latches->table, latch->key, key->size, latch);
-	if (!latch->refused)
-		return true;
-	free(latch);
-	return false;
+	if (latch->refused) {
+		free(latch);
+		return false;
+	}
+	latches->bytes += latch->document_size;
+	return true;
 }
 
 static void latch_everything(struct latches *latches, const struct call *call, int code)
 {
-	if (latches->all && latches->all_epoch == call->epoch)
+	/* What is latched already stays so; a later epoch's calls all come after the first failure. */
+	if (latches->all) {
+		if (call->epoch > latches->all_last_epoch)
+			latches->all_last_epoch = call->epoch;
 		return;
+	}
 	latches->all = true;
-	latches->all_epoch = call->epoch;
+	latches->all_epoch = latches->all_last_epoch = call->epoch;
 	latches->all_id = call->id;
 	latches->all_code = code;
+}
+
+static bool all_covers(const struct latches *latches, uint64_t epoch)
+{
+	return latches->all && epoch >= latches->all_epoch && epoch <= latches->all_last_epoch;
 }
 
 void latch_add(struct latches *latches, const struct call *call, int code)
@@ -127,7 +145,7 @@ int latch_find(const struct latches *latches, const struct call *call)
 	struct latch *latch;
 	struct key key;
 
-	if (latches->all && latches->all_epoch == call->epoch && is_behind(call, latches->all_id))
+	if (all_covers(latches, call->epoch) && is_behind(call, latches->all_id))
 		return latches->all_code;
 	if (latches->table == NULL)
 		return 0;
@@ -144,7 +162,7 @@ bool latch_holds(const struct latches *latches, uint64_t epoch, struct span docu
 	struct latch *latch;
 	struct key key;
 
-	if (latches->all && latches->all_epoch == epoch)
+	if (all_covers(latches, epoch))
 		return true;
 	if (latches->table == NULL)
 		return false;
@@ -158,6 +176,7 @@ bool latch_holds(const struct latches *latches, uint64_t epoch, struct span docu
 static void drop(struct latches *latches, struct latch *latch)
 {
 	HASH_DEL(latches->table, latch);
+	latches->bytes -= latch->document_size;
 	free(latch);
 }
 
@@ -169,8 +188,10 @@ void latch_prune(struct latches *latches, uint64_t epoch)
 		if (latch->epoch < epoch)
 			drop(latches, latch);
 	}
-	if (latches->all_epoch < epoch)
+	if (latches->all_last_epoch < epoch)
 		latches->all = false;
+	else if (latches->all_epoch < epoch)
+		latches->all_epoch = epoch;
 }
 
 void latch_clear(struct latches *latches)

@@ -116,6 +116,46 @@ Test(client_order, resume_has_its_place_in_the_order)
 	fake_end(&fake);
 }
 
+/* The set of latched documents is bounded: beyond it all of them are latched, until a resume. */
+Test(client_order, more_latches_than_are_kept_latch_everything)
+{
+	struct outcome failed = {.calls = 0}, innocent = {.calls = 0}, resumed = {.calls = 0}, after = {.calls = 0};
+	kyneta_store *store;
+	struct fake fake;
+	uint64_t id = 1;
+
+	fake_start(&fake);
+	store = client_ready(&fake, NULL);
+	for (int i = 0; i < 4097; i++) { /* one more than are kept */
+		char document[32];
+
+		snprintf(document, sizeof(document), "%d", i);
+		client_append(store, document, &failed);
+		kyneta_store_process(store);
+		fake_expect(&fake, OPERATION_APPEND, ++id);
+		fake_refuse(&fake, id, ERROR_READ_ONLY, OUTCOME_NOT_APPLIED);
+		kyneta_store_process(store);
+		cr_assert_eq(failed.calls, i + 1);
+	}
+	client_reconnect(&fake, store);
+	client_append(store, "innocent", &innocent);
+	kyneta_store_process(store);
+	cr_assert_outcome(innocent, KYNETA_STORE_EREAD_ONLY, KYNETA_STORE_NOT_APPLIED);
+	fake_expect_nothing(&fake);
+	cr_assert_eq(kyneta_store_send_resume(store, outcome_done, &resumed), 0);
+	client_append(store, "innocent", &after);
+	kyneta_store_process(store);
+	fake_expect(&fake, OPERATION_RESUME, id + 1);
+	fake_expect(&fake, OPERATION_APPEND, id + 2);
+	fake_done(&fake, id + 1);
+	fake_wrote(&fake, id + 2, 1);
+	kyneta_store_process(store);
+	cr_assert_success(resumed);
+	cr_assert_success(after);
+	kyneta_store_free(store);
+	fake_end(&fake);
+}
+
 /* A write that is wrong by itself stops nothing. */
 Test(client_order, failures_of_their_own_latch_nothing)
 {

@@ -22,6 +22,12 @@ const CALL_OVERHEAD = 256
 
 const TABLE_SIZE = 2048
 
+/** Latched documents that are told apart, and the length of their ids; as many as the daemon does. */
+const LATCHES_MAX = 4096
+const LATCHED_LENGTH_MAX = 1 << 20
+
+/** @typedef {{ code: number, message: string, id: number, epoch: number }} Latch */
+
 /** One request, from the moment it is queued to its answer. */
 export class Call {
   /**
@@ -90,6 +96,9 @@ export class Queue {
     this.table = new Array(TABLE_SIZE).fill(null)
     /** @type {Map<string, {code: number, message: string, id: number, epoch: number}>} */
     this.latches = new Map()
+    this.latchedLength = 0 // of their keys
+    /** Beyond the bounds documents are not told apart any more. @type {(Latch & { lastEpoch: number }) | null} */
+    this.allLatch = null
   }
 
   /* ---- coming and going ---- */
@@ -249,20 +258,42 @@ export class Queue {
   /** @call, a write, failed for a reason outside itself. */
   latch(call, code, message) {
     const key = latchKey(call.epoch, call.doc)
+    const all = this.allLatch
     // The first failure of an epoch says which calls are behind it.
-    if (!this.latches.has(key)) this.latches.set(key, { code, message, id: call.id, epoch: call.epoch })
+    if (this.latches.has(key)) return
+    if (this.latches.size < LATCHES_MAX && this.latchedLength + key.length <= LATCHED_LENGTH_MAX) {
+      this.latches.set(key, { code, message, id: call.id, epoch: call.epoch })
+      this.latchedLength += key.length
+    } else if (all === null) {
+      this.allLatch = { code, message, id: call.id, epoch: call.epoch, lastEpoch: call.epoch }
+    } else {
+      all.lastEpoch = Math.max(all.lastEpoch, call.epoch)
+    }
+  }
+
+  get anyLatched() {
+    return this.latches.size > 0 || this.allLatch !== null
+  }
+
+  /** What latches every document in this epoch, or null. */
+  #allLatchIn(epoch) {
+    const all = this.allLatch
+    return all !== null && epoch >= all.epoch && epoch <= all.lastEpoch ? all : null
   }
 
   /** The latch that @call, a write, must fail with, or undefined. */
   latchOf(call) {
-    if (this.latches.size === 0) return undefined
+    if (!this.anyLatched) return undefined
+    const all = this.#allLatchIn(call.epoch)
+    if (all !== null && call.id > all.id) return all
     const latch = this.latches.get(latchKey(call.epoch, call.doc))
     return latch !== undefined && call.id > latch.id ? latch : undefined
   }
 
   /** Must a write to the document fail, if it is queued now? */
   isLatched(doc) {
-    return this.latches.size > 0 && this.latches.has(latchKey(this.epoch, doc))
+    if (!this.anyLatched) return false
+    return this.#allLatchIn(this.epoch) !== null || this.latches.has(latchKey(this.epoch, doc))
   }
 
   /** A resume is queued. */
@@ -272,10 +303,15 @@ export class Queue {
 
   /** A resume was answered: latches of epochs that no call is of any more are over. */
   forgetOldLatches() {
-    if (this.latches.size === 0) return
+    if (!this.anyLatched) return
     let oldest = this.epoch
     for (let call = this.first; call !== null; call = call.following) oldest = Math.min(oldest, call.epoch)
-    for (const [key, latch] of this.latches) if (latch.epoch < oldest) this.latches.delete(key)
+    for (const [key, latch] of this.latches) {
+      if (latch.epoch >= oldest) continue
+      this.latches.delete(key)
+      this.latchedLength -= key.length
+    }
+    if (this.allLatch !== null && this.allLatch.lastEpoch < oldest) this.allLatch = null
   }
 }
 

@@ -426,7 +426,7 @@ export class Session {
     let corked = false
     while (queue.next !== null && queue.onWire < this.inFlightLimit && taken <= SOCKET_QUEUE_MAX) {
       const call = queue.next
-      if (queue.latches.size > 0 && call.isWrite && this.#refuse(call)) continue
+      if (queue.anyLatched && call.isWrite && this.#refuse(call)) continue
       if (queue.isTooFarAhead(call, this.inFlightLimit)) break
       if (call.touched) this.resent++
       queue.sent()

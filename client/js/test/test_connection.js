@@ -6,6 +6,7 @@ import { Buffer } from "node:buffer"
 import { bytes, collect, equal, main, meta, META, pause, refused, test, text, until } from "./harness.js"
 import { DRAINING_EVENT, PlayedDaemon } from "./wire.js"
 import { createDaemonStore } from "../src/index.js"
+import { Call, Queue } from "../src/queue.js"
 
 const APPEND = 1
 const LOAD_ALL = 2
@@ -260,6 +261,25 @@ play("a latch outlives the connection: what is above through is not sent", async
   await refused(writes[3], /an earlier write to the document failed/)
   await other
   await finish(store, again)
+})
+
+test("more latches than are kept latch everything behind the first of them, until a resume", () => {
+  const queue = new Queue(/** @type {any} */ ({}))
+  const call = (id, doc) => Object.assign(new Call(APPEND, doc), { id, epoch: queue.epoch })
+  for (let id = 2; id < 4098; id++) queue.latch(call(id, `document ${id}`), 402, "no")
+  equal(queue.latchOf(call(9000, "innocent")), undefined)
+  for (let id = 4098; id < 6000; id++) queue.latch(call(id, `document ${id}`), 402, "no")
+  equal(queue.latches.size, 4096)
+  equal(queue.latchOf(call(9000, "innocent"))?.code, 402)
+  equal(queue.latchOf(call(4097, "innocent")), undefined)
+  equal(queue.isLatched("innocent"), true)
+  queue.beginEpoch()
+  equal(queue.latchOf(call(9001, "innocent")), undefined)
+  equal(queue.isLatched("document 2"), false)
+  queue.forgetOldLatches()
+  equal([queue.anyLatched, queue.latches.size, queue.latchedLength], [false, 0, 0])
+  queue.latch(call(9002, "x".repeat(2_000_000)), 402, "no")
+  equal([queue.latches.size, queue.isLatched("innocent")], [0, true])
 })
 
 play("codes below 400 latch nothing", async played => {
