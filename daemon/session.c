@@ -21,7 +21,8 @@ struct refusal {
 	uint64_t id;
 	uint64_t ordinal; /* which write of the session it was */
 	int code;
-	char message[];
+	size_t message_size;
+	char message[]; /* empty: the code's meaning */
 };
 
 struct latch {
@@ -30,6 +31,7 @@ struct latch {
 	bool cleared; /* by this batch */
 	int code;
 	char *message;
+	size_t bytes; /* that it takes */
 	size_t size;
 	uint8_t id[];
 };
@@ -78,19 +80,26 @@ static uint64_t now_seconds(void)
 	return (uint64_t)time(NULL);
 }
 
-static void free_refusals(struct refusal **list)
+static void drop_refusal(struct sessions *sessions, struct refusal **list, struct refusal *refusal)
+{
+	DL_DELETE(*list, refusal);
+	sessions->refusal_bytes -= refusal->message_size;
+	free(refusal);
+}
+
+static void drop_refusals(struct sessions *sessions, struct refusal **list)
 {
 	struct refusal *refusal, *next;
 
 	DL_FOREACH_SAFE (*list, refusal, next) {
-		DL_DELETE(*list, refusal);
-		free(refusal);
+		drop_refusal(sessions, list, refusal);
 	}
 }
 
-static void drop_latch(struct session *session, struct latch *latch)
+static void drop_latch(struct sessions *sessions, struct session *session, struct latch *latch)
 {
 	HASH_DEL(session->latches, latch);
+	sessions->latch_bytes -= latch->bytes;
 	free(latch->message);
 	free(latch);
 }
@@ -104,9 +113,9 @@ void session_close(struct sessions *sessions, struct session *session)
 	if (session->changed)
 		LL_DELETE2(sessions->changed, session, next_changed);
 	HASH_ITER (hh, session->latches, latch, next)
-		drop_latch(session, latch);
-	free_refusals(&session->refusals);
-	free_refusals(&session->pending);
+		drop_latch(sessions, session, latch);
+	drop_refusals(sessions, &session->refusals);
+	drop_refusals(sessions, &session->pending);
 	free(session->store_key);
 	free(session);
 }
@@ -119,12 +128,18 @@ uint64_t session_through(const struct session *session)
 /* ---- the stored row: version, last use, through, writes; then for each refusal id, ordinal, code, size of message,
  * message ---- */
 
-static struct refusal *refusal_new(uint64_t id, uint64_t ordinal, int code, struct span message)
+static struct refusal *refusal_new(struct sessions *sessions, uint64_t id, uint64_t ordinal, int code,
+				   struct span message)
 {
-	struct refusal *refusal = malloc(sizeof(*refusal) + message.size + 1);
+	struct refusal *refusal;
 
+	if (message.size > SESSIONS_REFUSAL_BYTES - sessions->refusal_bytes)
+		message.size = 0;
+	refusal = malloc(sizeof(*refusal) + message.size + 1);
 	if (refusal == NULL)
 		return NULL;
+	sessions->refusal_bytes += message.size;
+	refusal->message_size = message.size;
 	refusal->id = id;
 	refusal->ordinal = ordinal;
 	refusal->code = code;
@@ -143,7 +158,7 @@ static bool take_number(struct span *from, uint64_t *number)
 	return true;
 }
 
-static bool session_decode(struct session *session, struct span row)
+static bool session_decode(struct sessions *sessions, struct session *session, struct span row)
 {
 	uint64_t version;
 
@@ -157,7 +172,7 @@ static bool session_decode(struct session *session, struct span row)
 		if (!take_number(&row, &id) || !take_number(&row, &ordinal) || !take_number(&row, &code) ||
 		    !take_number(&row, &size) || size > row.size)
 			return false;
-		refusal = refusal_new(id, ordinal, (int)code, span_of(row.data, (size_t)size));
+		refusal = refusal_new(sessions, id, ordinal, (int)code, span_of(row.data, (size_t)size));
 		if (refusal == NULL)
 			return false;
 		DL_APPEND(session->refusals, refusal);
@@ -180,15 +195,13 @@ static void encode_refusals(struct sessions *sessions, const struct session *ses
 	const struct refusal *refusal;
 
 	DL_FOREACH (list, refusal) {
-		size_t size = strlen(refusal->message);
-
 		if (!within_window(sessions, refusal, session->writes_pending))
 			continue;
 		own_number_put(&sessions->value, refusal->id);
 		own_number_put(&sessions->value, refusal->ordinal);
 		own_number_put(&sessions->value, (uint64_t)refusal->code);
-		own_number_put(&sessions->value, size);
-		buffer_append(&sessions->value, refusal->message, size);
+		own_number_put(&sessions->value, refusal->message_size);
+		buffer_append(&sessions->value, refusal->message, refusal->message_size);
 	}
 }
 
@@ -239,7 +252,7 @@ int session_open(struct sessions *sessions, const char *store_key, const uint8_t
 			return code;
 		}
 	}
-	if (found && !session_decode(session, buffer_span(&sessions->value))) {
+	if (found && !session_decode(sessions, session, buffer_span(&sessions->value))) {
 		session_close(sessions, session);
 		return failure_set(failure, ERROR_CORRUPT, "the stored row of this session cannot be read");
 	}
@@ -326,7 +339,8 @@ bool session_recall(struct session *session, struct job *job)
 		return false;
 	refusal = find_refusal(session->refusals, job->request.id);
 	if (refusal != NULL)
-		job_fail(job, refusal->code, OUTCOME_NOT_APPLIED, refusal->message);
+		job_fail(job, refusal->code, OUTCOME_NOT_APPLIED,
+			 refusal->message[0] != '\0' ? refusal->message : NULL);
 	else {
 		job_fail(job, 0, OUTCOME_NONE, NULL);
 		job->duplicate = true;
@@ -360,16 +374,18 @@ bool session_latched(struct session *session, struct job *job)
 	return true;
 }
 
-static bool latch_document(struct session *session, const struct job *job)
+static bool latch_document(struct sessions *sessions, struct session *session, const struct job *job)
 {
 	struct span id = job->request.document;
 	struct latch *latch = find_latch(session, id);
+	size_t bytes = sizeof(*latch) + id.size + (job->message == NULL ? 0 : strlen(job->message)) + 2;
 
 	if (latch != NULL && !latch->cleared)
 		return true;
 	if (latch != NULL)
-		drop_latch(session, latch); /* cleared by this very batch: a rollback would run the batch anew */
-	if (HASH_COUNT(session->latches) >= SESSION_LATCHES_MAX) {
+		drop_latch(sessions, session, latch); /* cleared by this very batch: a rollback would run it anew */
+	if (HASH_COUNT(session->latches) >= SESSION_LATCHES_MAX ||
+	    bytes > SESSIONS_LATCH_BYTES - sessions->latch_bytes) {
 		session->all_latched = true;
 		session->all_code = job->code;
 		return true;
@@ -380,6 +396,7 @@ static bool latch_document(struct session *session, const struct job *job)
 	latch->fresh = true;
 	latch->code = job->code;
 	latch->message = job->message == NULL ? NULL : strdup(job->message);
+	latch->bytes = bytes;
 	latch->size = id.size;
 	if (id.size > 0)
 		memcpy(latch->id, id.data, id.size);
@@ -389,6 +406,7 @@ static bool latch_document(struct session *session, const struct job *job)
 		free(latch);
 		return false;
 	}
+	sessions->latch_bytes += bytes;
 	return true;
 }
 
@@ -411,7 +429,7 @@ bool session_record(struct sessions *sessions, struct session *session, struct j
 	bool recalled = session->named && job->request.id <= session->through;
 
 	mark_changed(sessions, session);
-	if (job->code != 0 && error_is_outside((uint64_t)job->code) && !latch_document(session, job))
+	if (job->code != 0 && error_is_outside((uint64_t)job->code) && !latch_document(sessions, session, job))
 		return false;
 	if (!session->named || recalled)
 		return true;
@@ -420,7 +438,7 @@ bool session_record(struct sessions *sessions, struct session *session, struct j
 		session->through_pending = job->request.id;
 	if (job->code != 0) {
 		struct refusal *refusal =
-		    refusal_new(job->request.id, session->writes_pending, job->code, short_message(job));
+		    refusal_new(sessions, job->request.id, session->writes_pending, job->code, short_message(job));
 
 		if (refusal == NULL)
 			return false;
@@ -479,8 +497,7 @@ static void keep_refusals(struct sessions *sessions, struct session *session)
 	DL_FOREACH_SAFE (session->refusals, refusal, next) {
 		if (within_window(sessions, refusal, session->writes))
 			break;
-		DL_DELETE(session->refusals, refusal);
-		free(refusal);
+		drop_refusal(sessions, &session->refusals, refusal);
 	}
 }
 
@@ -494,7 +511,7 @@ static void settle(struct sessions *sessions, bool keep)
 		after = session->next_changed;
 		HASH_ITER (hh, session->latches, latch, next) {
 			if (keep ? latch->cleared : latch->fresh)
-				drop_latch(session, latch);
+				drop_latch(sessions, session, latch);
 			else
 				latch->fresh = latch->cleared = false;
 		}
@@ -507,7 +524,7 @@ static void settle(struct sessions *sessions, bool keep)
 		} else {
 			session->through_pending = session->through;
 			session->writes_pending = session->writes;
-			free_refusals(&session->pending);
+			drop_refusals(sessions, &session->pending);
 		}
 		session->ended = false;
 		session->changed = false;

@@ -21,16 +21,21 @@
 /* A message longer than this is cut in the stored row. */
 #define SESSION_MESSAGE_MAX 512
 
-/* Documents latched on one connection before all of them are. */
-#define SESSION_LATCHES_MAX 4096
+/* Documents latched on one connection before all of them are; and bytes of latches of all connections together. */
+#define SESSION_LATCHES_MAX  4096
+#define SESSIONS_LATCH_BYTES ((size_t)16 << 20)
+
+/* Bytes of messages of refused writes, of all sessions together: beyond, their codes alone are kept. */
+#define SESSIONS_REFUSAL_BYTES ((size_t)16 << 20)
 
 struct session;
 
 struct sessions {
 	struct engine *engine;
-	struct session *changed;  /* by this batch */
-	uint64_t window;	  /* refused ids kept: the in-flight limit */
-	uint64_t renew_seconds;	  /* age of the stored time of last use from which a hello renews it */
+	struct session *changed; /* by this batch */
+	uint64_t window;	 /* refused ids kept: the in-flight limit */
+	uint64_t renew_seconds;	 /* age of the stored time of last use from which a hello renews it */
+	size_t latch_bytes, refusal_bytes;
 	struct buffer key, value; /* scratch */
 };
 
