@@ -211,9 +211,39 @@ size_t record_packed_max(const struct record *record)
 	return 4 + 3 * 5 + record->meta.size + record->version.size + record->data.size + record->lineage.size;
 }
 
+/* The other direction of take_plain_entry: the same bytes as the calls below would write, in a few stores. */
+static bool pack_plain_entry(struct buffer *out, const struct record *record)
+{
+	size_t version = record->version.size, size = record->data.size;
+	uint8_t *to = out->data + out->size;
+
+	if (record->type != RECORD_ENTRY || record->has_lineage || version > PLAIN_STR_MASK || size > UINT16_MAX ||
+	    (record->data_is_text && size <= PLAIN_STR_MASK))
+		return false;
+	*to++ = PLAIN_ARRAY;
+	*to++ = RECORD_TAG_ENTRY;
+	*to++ = (uint8_t)record->kind;
+	*to++ = (uint8_t)record->encoding;
+	*to++ = (uint8_t)(PLAIN_STR | version);
+	if (version > 0)
+		memcpy(to, record->version.data, version);
+	to += version;
+	if (size > UINT8_MAX) {
+		*to++ = record->data_is_text ? PLAIN_STR16 : PLAIN_BIN16;
+		*to++ = (uint8_t)(size >> 8);
+	} else {
+		*to++ = record->data_is_text ? PLAIN_STR8 : PLAIN_BIN8;
+	}
+	*to++ = (uint8_t)size;
+	if (size > 0)
+		memcpy(to, record->data.data, size);
+	out->size = (size_t)(to + size - out->data);
+	return true;
+}
+
 void record_pack(struct buffer *out, const struct record *record)
 {
-	if (!buffer_reserve(out, record_packed_max(record)))
+	if (!buffer_reserve(out, record_packed_max(record)) || pack_plain_entry(out, record))
 		return;
 	if (record->type == RECORD_META) {
 		pack_array(out, 2);

@@ -6,6 +6,7 @@
  */
 #include "protocol/frame.h"
 #include "protocol/message.h"
+#include "protocol/pack.h"
 #include "protocol/utf8.h"
 #include "tests/unit/allocations.h"
 #include "tests/unit/guarded.h"
@@ -30,6 +31,55 @@ Test(message, names)
 	}
 	cr_expect_str_eq(operation_name(OPERATIONS), "unknown");
 	cr_expect_str_eq(operation_name(UINT64_MAX), "unknown");
+}
+
+/* ---- entries that are written and read at a glance ---- */
+
+static void pack_by_msgpack(struct buffer *out, const struct record *record)
+{
+	pack_array(out, 5);
+	pack_uint(out, 1);
+	pack_uint(out, record->kind);
+	pack_uint(out, record->encoding);
+	pack_str(out, record->version);
+	if (record->data_is_text)
+		pack_str(out, record->data);
+	else
+		pack_bin(out, record->data);
+}
+
+static bool same_bytes(const struct record *record)
+{
+	struct buffer ours = BUFFER_EMPTY, theirs = BUFFER_EMPTY;
+	bool same;
+
+	record_pack(&ours, record);
+	pack_by_msgpack(&theirs, record);
+	same = !ours.failed && !theirs.failed && span_equal(buffer_span(&ours), buffer_span(&theirs));
+	buffer_free(&ours);
+	buffer_free(&theirs);
+	return same;
+}
+
+Test(message, plain_entries_have_the_bytes_of_msgpack)
+{
+	static const size_t sizes[] = {0, 1, 31, 32, 255, 256, 65535, 65536};
+	static uint8_t bytes[65536];
+
+	memset(bytes, 'x', sizeof(bytes));
+	for (size_t i = 0; i < LENGTH(sizes) * LENGTH(sizes); i++) {
+		for (unsigned forms = 0; forms < 8; forms++) {
+			struct record record = {.type = RECORD_ENTRY,
+						.kind = (forms & 1) != 0 ? ENTRY_SINCE : ENTRY_ENTIRETY,
+						.encoding = (forms & 2) != 0 ? ENCODING_BINARY : ENCODING_JSON,
+						.version = span_of(bytes, sizes[i % LENGTH(sizes)]),
+						.data = span_of(bytes, sizes[i / LENGTH(sizes)]),
+						.data_is_text = (forms & 4) != 0};
+
+			cr_assert(same_bytes(&record), "version of %zu, data of %zu, forms %u", record.version.size,
+				  record.data.size, forms);
+		}
+	}
 }
 
 /* ---- random messages ---- */
