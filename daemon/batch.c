@@ -5,6 +5,7 @@
 #include "daemon/clock.h"
 #include "daemon/gate.h"
 #include "daemon/log.h"
+#include "daemon/pulse.h"
 #include "daemon/stats.h"
 
 /* So many writes of a batch may find the disk full before each is tried on its own: running it again costs more then.
@@ -180,6 +181,7 @@ static int run_write(struct batch *batch, struct job *job, struct attempt *attem
 
 static int run_job(struct batch *batch, struct job *job, struct attempt *attempt, struct failure *failure)
 {
+	pulse_beat(batch->options->pulse);
 	if (job->kind == JOB_CLAIM)
 		return job->set_aside ? 0 : run_claim(batch, job, failure);
 	if (is_write(job))

@@ -105,12 +105,17 @@
 /* X(constant, status, meaning): how the daemon ends, as --help tells it. */
 #define EXIT_LIST(X)                                                                                                   \
 	X(OK, 0, "ended as asked, everything accepted was finished")                                                   \
-	X(START, 1, "could not start; one line says why")                                                              \
+	X(START, 1,                                                                                                    \
+	  "could not start, and trying again does not help: the database was refused, a folder is missing, there is "  \
+	  "no permission; one line says what")                                                                         \
 	X(USAGE, 2, "bad options or a bad configuration; a line for each mistake")                                     \
 	X(STORAGE, 3,                                                                                                  \
 	  "storage failed while running (a write or fsync failed); recovery at the next start decides what is there")  \
 	X(FORCED, 4,                                                                                                   \
-	  "ended before everything accepted was finished: a second signal, or drain-timeout passed; still consistent")
+	  "ended before everything accepted was finished: a second signal, or drain-timeout passed; still consistent") \
+	X(LATER, 5,                                                                                                    \
+	  "could not start now, but perhaps later: the disk is full or fails, memory, descriptors or threads ran "     \
+	  "out; one line says what")
 
 enum exit_code {
 #define X(constant, status, meaning) EXIT_CODE_##constant = (status),

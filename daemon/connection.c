@@ -52,14 +52,14 @@ static void read_peer(struct connection *connection)
 		log_write(LOG_ERROR, "the kernel does not tell who a peer is: %s", strerror(errno));
 }
 
-void connection_accept(struct server *server)
+void connection_accept(struct server *server, struct server_listener *listener)
 {
 	struct connection *connection = calloc(1, sizeof(*connection));
 
 	/* It stays where it is, and libuv takes no other before it: the tick tries again. */
-	if (connection == NULL && !server->accept_waits)
+	if (connection == NULL && !listener->waits)
 		log_write(LOG_ERROR, "there is no memory for another connection: it waits");
-	server->accept_waits = connection == NULL;
+	listener->waits = connection == NULL;
 	if (connection == NULL)
 		return;
 	uv_pipe_init(&server->loop, &connection->pipe, 0);
@@ -71,7 +71,7 @@ void connection_accept(struct server *server)
 	server->connection_count++;
 	stats_set(connections, server->connection_count);
 	stats_add(connections_accepted, 1);
-	if (uv_accept((uv_stream_t *)&server->listener, (uv_stream_t *)&connection->pipe) != 0) {
+	if (uv_accept((uv_stream_t *)&listener->pipe, (uv_stream_t *)&connection->pipe) != 0) {
 		connection_drop(connection);
 		return;
 	}

@@ -25,6 +25,7 @@
 
 struct config;
 struct server;
+struct server_listener;
 
 #define CONNECTION_STATE_LIST(X) X(GREETING) X(WAITING) X(HELLO) X(OPEN) X(ENDING) X(CLOSED)
 
@@ -112,8 +113,8 @@ struct handle {
 	struct connection *holder, *waiting;
 };
 
-/* connection_accept(server) - take the next client from the listening socket. */
-void connection_accept(struct server *server);
+/* connection_accept(server, listener) - take the next client from a listening socket; without memory it waits there. */
+void connection_accept(struct server *server, struct server_listener *listener);
 
 /* connection_answer(connection, job) - a job came back from the writer or a reader: answer and free it. */
 void connection_answer(struct connection *connection, struct job *job);

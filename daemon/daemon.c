@@ -3,8 +3,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "daemon/clock.h"
 #include "daemon/engine.h"
 #include "daemon/listener.h"
 #include "daemon/lockfile.h"
@@ -14,22 +16,62 @@
 
 static void waiting(void *context, const char *what)
 {
-	(void)context;
+	const struct daemon *daemon = context;
+
 	log_write(LOG_WARNING, "%s", what);
+	if (!daemon->serving)
+		supervise_status("%s", what);
+}
+
+static void progress(void *context)
+{
+	struct daemon *daemon = context;
+
+	pulse_beat(&daemon->pulse);
+	if (!daemon->serving)
+		supervise_extend(&daemon->supervise, clock_us());
+}
+
+static void describe_sockets(struct daemon *daemon)
+{
+	const struct supervise_sockets *given = &daemon->sockets;
+	size_t length = 0;
+
+	if (given->count == 0)
+		snprintf(daemon->listens_on, sizeof(daemon->listens_on), "%s", daemon->config->socket);
+	for (unsigned i = 0; i < given->count && length < sizeof(daemon->listens_on); i++)
+		length += (size_t)snprintf(daemon->listens_on + length, sizeof(daemon->listens_on) - length, "%s%s",
+					   i == 0 ? "" : ", ", given->sockets[i].path);
 }
 
 static int take_locks(struct daemon *daemon, char *message, unsigned long size)
 {
 	char about[DAEMON_MESSAGE_SIZE];
 
-	snprintf(about, sizeof(about), "pid %d, socket %s, database %s", (int)getpid(), daemon->config->socket,
+	snprintf(about, sizeof(about), "pid %d, socket %s, database %s", (int)getpid(), daemon->listens_on,
 		 daemon->config->database);
-	if (lockfile_take(daemon->config->database, about, &daemon->database_lock, message, size) != 0)
-		return -1;
-	return lockfile_take(daemon->config->socket, about, &daemon->socket_lock, message, size);
+	daemon->socket_lock = -1;
+	if (lockfile_take(daemon->config->database, about, &daemon->database_lock, message, size) != 0 ||
+	    (daemon->sockets.count == 0 &&
+	     lockfile_take(daemon->config->socket, about, &daemon->socket_lock, message, size) != 0))
+		return EXIT_CODE_START;
+	return 0;
 }
 
-static int open_database(struct daemon *daemon, struct failure *failure)
+/* Will trying again help without anybody doing something about it? */
+static int exit_code_of(const struct failure *failure)
+{
+	switch (failure->code) {
+	case ERROR_DISK_FULL:
+	case ERROR_IO_ERROR:
+	case ERROR_BUSY:
+		return EXIT_CODE_LATER;
+	default:
+		return EXIT_CODE_START;
+	}
+}
+
+static int open_database(struct daemon *daemon, char *message, unsigned long size)
 {
 	const struct config *config = daemon->config;
 	struct engine_options options = {
@@ -39,9 +81,16 @@ static int open_database(struct daemon *daemon, struct failure *failure)
 	    .reader_cache_bytes = config->reader_cache_bytes,
 	    .reserve_bytes = config->reserve_bytes,
 	    .waiting = waiting,
+	    .progress = progress,
+	    .context = daemon,
 	};
+	struct failure failure = {0};
 
-	return engine_sqlite.open(&options, &daemon->engine, failure);
+	supervise_status("opening the database %s", config->database);
+	if (engine_sqlite.open(&options, &daemon->engine, &failure) == 0)
+		return 0;
+	snprintf(message, size, "%s", failure.message);
+	return exit_code_of(&failure);
 }
 
 static void writer_finished(void *context, struct job_list *jobs, bool fatal)
@@ -73,6 +122,7 @@ static int start_threads(struct daemon *daemon, struct failure *failure)
 	struct writer_options writer = {
 	    .engine = daemon->engine,
 	    .gate = &daemon->gate,
+	    .pulse = &daemon->pulse,
 	    .wal_bytes = config->wal_bytes,
 	    .limits = writer_limits(config),
 	    .finished = writer_finished,
@@ -87,50 +137,76 @@ static int start_threads(struct daemon *daemon, struct failure *failure)
 	};
 
 	gate_init(&daemon->gate);
+	daemon->serving = true;
 	if (writer_start(&writer, &daemon->writer, failure) != 0 ||
 	    readers_start(&readers, &daemon->readers, failure) != 0)
 		return -1;
 	daemon->server.writer = daemon->writer;
 	daemon->server.readers = daemon->readers;
+	daemon->server.supervise = &daemon->supervise;
 	return 0;
+}
+
+/* The sockets to serve: those that were handed over, or one of our own. */
+static int get_sockets(struct daemon *daemon, int fds[SUPERVISE_SOCKETS_MAX], unsigned *count, char *message,
+		       unsigned long size)
+{
+	const struct supervise_sockets *given = &daemon->sockets;
+
+	*count = given->count;
+	for (unsigned i = 0; i < given->count; i++) {
+		log_write(LOG_INFO, "serving %s, given by the service manager as %s", given->sockets[i].path,
+			  given->sockets[i].name);
+		fds[i] = given->sockets[i].fd;
+	}
+	if (given->count > 0) {
+		log_write(LOG_INFO, "socket (%s) and socket-mode are not used: the service manager gives the sockets",
+			  daemon->config->socket);
+		return 0;
+	}
+	*count = 1;
+	return listener_open(daemon->config->socket, (unsigned)daemon->config->socket_mode, &fds[0], message, size);
 }
 
 /* Everything that listens or may start a thread. */
 static int start_serving(struct daemon *daemon, char *message, unsigned long size)
 {
 	struct config *config = daemon->config;
+	int fds[SUPERVISE_SOCKETS_MAX];
 	struct failure failure = {0};
+	unsigned count;
 
-	if (listener_open(config->socket, (unsigned)config->socket_mode, &daemon->listen_fd, message, size) != 0 ||
-	    server_init(&daemon->server, config, daemon->listen_fd, message, size) != 0)
-		return -1;
+	if (get_sockets(daemon, fds, &count, message, size) != 0)
+		return EXIT_CODE_START;
+	if (server_init(&daemon->server, config, fds, count, message, size) != 0)
+		return EXIT_CODE_LATER;
 	if (start_threads(daemon, &failure) != 0) {
 		snprintf(message, size, "%s", failure.message);
-		return -1;
+		return exit_code_of(&failure);
 	}
 	return 0;
 }
 
 int daemon_start(struct daemon *daemon, char *message, unsigned long size)
 {
-	struct failure failure = {0};
 	sigset_t all, before;
-	int result;
+	int code;
 
-	if (take_locks(daemon, message, size) != 0)
-		return -1;
-	if (open_database(daemon, &failure) != 0) {
-		snprintf(message, size, "%s", failure.message);
-		return -1;
-	}
+	supervise_init(&daemon->supervise);
+	describe_sockets(daemon);
+	code = take_locks(daemon, message, size);
+	if (code == 0)
+		code = open_database(daemon, message, size);
+	if (code != 0)
+		return code;
 	/* Signals go to the loop thread alone; one that comes from the moment we listen waits until the loop can take
 	 * it. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	result = start_serving(daemon, message, size);
+	code = start_serving(daemon, message, size);
 	sigdelset(&before, SIGHUP);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return result;
+	return code;
 }
 
 static void log_change(void *context, const char *line)
@@ -171,6 +247,7 @@ int daemon_reload(struct daemon *daemon, struct config *config)
 
 int daemon_run(struct daemon *daemon)
 {
+	supervise_ready();
 	return server_run(&daemon->server);
 }
 
@@ -181,13 +258,17 @@ int daemon_finish(struct daemon *daemon)
 
 	readers_stop(daemon->readers);
 	writer_stop(daemon->writer);
-	unlink(daemon->config->socket);
+	daemon->serving = false;
+	supervise_status("closing the database %s", daemon->config->database);
+	if (daemon->sockets.count == 0)
+		unlink(daemon->config->socket);
 	gate_destroy(&daemon->gate);
 	if (daemon->engine->class->close(daemon->engine, true, &failure) != 0) {
 		log_write(LOG_CRITICAL, "closing the database failed: %s", failure.message);
 		return EXIT_CODE_STORAGE;
 	}
-	close(daemon->socket_lock);
+	if (daemon->socket_lock >= 0)
+		close(daemon->socket_lock);
 	close(daemon->database_lock);
 	config_unref(daemon->config);
 	return EXIT_CODE_OK;

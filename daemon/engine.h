@@ -50,6 +50,12 @@ struct engine_options {
 	 * the log.
 	 */
 	void (*waiting)(void *context, const char *what);
+	/*
+	 * Called often while there is progress, also within one long call: for every read, write and sync of the
+	 * writer's files, every few thousand steps of a statement, every turn of waiting. On the thread that opens,
+	 * writes or closes; may be NULL.
+	 */
+	void (*progress)(void *context);
 	void *context;
 };
 
@@ -88,9 +94,10 @@ struct engine_class {
 	/*
 	 * Opens the database, or makes a new one. Only looks at an existing file: nothing in it changes (a file that
 	 * this daemon had in use before is recovered and checkpointed, TRUNCATE with full sync, before this returns).
-	 * Fails with ERROR_IO_ERROR, _DENIED (permission), _CORRUPT (not a database, or not in UTF-8), _DISK_FULL (the
-	 * reserve was given back and did not help), _INCOMPATIBLE_FORMAT (a table of the daemon's name is another
-	 * program's); the message is one line and names the path. Waits for locks of other programs without end.
+	 * Fails with ERROR_IO_ERROR, _BAD_ARGUMENT (no folder, or not a file), _DENIED (permission), _CORRUPT (not a
+	 * database, or not in UTF-8), _DISK_FULL (the reserve was given back and did not help), _INCOMPATIBLE_FORMAT (a
+	 * table of the daemon's name is another program's); the message is one line and names the path. Waits for locks
+	 * of other programs without end.
 	 */
 	int (*open)(const struct engine_options *options, struct engine **engine, struct failure *failure);
 	/* Closes: readers must be closed. @clean checkpoints first; a fatal failure ends the process without this. */

@@ -48,6 +48,12 @@ static void find_journal(void)
 		  inode == (uintmax_t)status.st_ino;
 }
 
+_Bool log_to_journal(void)
+{
+	pthread_once(&journal_once, find_journal);
+	return journal;
+}
+
 /* Bytes of the UTF-8 character that @text begins with; 0 if it begins with none. */
 static size_t character_size(const unsigned char *text, size_t size)
 {
@@ -155,7 +161,7 @@ void log_write(enum log_level level, const char *format, ...)
 
 	if (!log_enabled(level))
 		return;
-	pthread_once(&journal_once, find_journal);
+	log_to_journal();
 	va_start(arguments, format);
 	wanted = vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);

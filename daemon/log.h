@@ -28,6 +28,9 @@ void log_set_level(enum log_level level);
 /* log_enabled(level) - would a message of this level be written? For those that cost something to make. */
 _Bool log_enabled(enum log_level level);
 
+/* log_to_journal() - does stderr go to the journal, which takes "<3>" at the beginning of a line for its priority? */
+_Bool log_to_journal(void);
+
 /* log_write(level, format, …) - one line; longer than 4,000 bytes is cut, at a character. Keeps errno. */
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -25,20 +25,24 @@ struct command_line {
 /* What log_escape makes of a byte at most. */
 #define ESCAPED_SIZE 4
 
-/* One line, whatever is in the names that it quotes. */
-static int fail(const char *message)
+/* One line, whatever is in the names that it quotes. Why it does not start is told whatever the log-level. */
+static int fail(int code, const char *message)
 {
 	char line[ESCAPED_SIZE * DAEMON_MESSAGE_SIZE + 1];
 
 	log_escape(message, strlen(message), line, sizeof(line));
-	fprintf(stderr, "kyneta-stored: %s\n", line);
-	return EXIT_CODE_START;
+	if (log_to_journal())
+		log_write(LOG_CRITICAL, "%s", message);
+	else
+		fprintf(stderr, "kyneta-stored: %s\n", line);
+	supervise_status("%s", line);
+	return code;
 }
 
 static void print_complaint(void *context, const char *line)
 {
 	(void)context;
-	fprintf(stderr, "kyneta-stored: %s\n", line);
+	fail(EXIT_CODE_USAGE, line);
 }
 
 static void log_complaint(void *context, const char *line)
@@ -77,7 +81,7 @@ static int fail_for_descriptors(rlim_t descriptors)
 
 	snprintf(message, sizeof(message), "only %llu descriptors may be open, %d are needed without any connection",
 		 (unsigned long long)descriptors, OTHER_DESCRIPTORS);
-	return fail(message);
+	return fail(EXIT_CODE_START, message);
 }
 
 static void warn_of_descriptors(const struct config *config, rlim_t descriptors)
@@ -97,6 +101,7 @@ static void reload(void *context)
 	struct complaints complaints = {0};
 	struct config *config;
 
+	supervise_reloading();
 	if (config_read(&config, line->argc, line->argv, &complaints) != CONFIG_RUN)
 		complaints_tell(&complaints, log_complaint, NULL);
 	else if (daemon_reload(line->daemon, config) == 0)
@@ -104,6 +109,7 @@ static void reload(void *context)
 	else
 		config_unref(config);
 	complaints_free(&complaints);
+	supervise_ready();
 }
 
 int main(int argc, char **argv)
@@ -134,10 +140,13 @@ int main(int argc, char **argv)
 	descriptors = raise_descriptor_limit(daemon.config);
 	if (descriptors < OTHER_DESCRIPTORS)
 		return fail_for_descriptors(descriptors);
-	if (daemon_start(&daemon, message, sizeof(message)) != 0)
-		return fail(message);
+	if (supervise_take_sockets(&daemon.sockets, message, sizeof(message)) != 0)
+		return fail(EXIT_CODE_START, message);
+	code = daemon_start(&daemon, message, sizeof(message));
+	if (code != 0)
+		return fail(code, message);
 	warn_of_descriptors(daemon.config, descriptors);
-	log_write(LOG_NOTICE, "kyneta-stored %s: ready, socket %s, database %s", KYNETA_VERSION, daemon.config->socket,
+	log_write(LOG_NOTICE, "kyneta-stored %s: ready, socket %s, database %s", KYNETA_VERSION, daemon.listens_on,
 		  daemon.config->database);
 	daemon.server.on_hangup = reload;
 	daemon.server.hangup_context = &command_line;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "daemon/clock.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
 #include "daemon/reader.h"
@@ -254,19 +255,38 @@ static void drain_tick(struct server *server)
 	}
 }
 
+/* The loop turns; the writer must get somewhere too. */
+static void supervise(struct server *server)
+{
+	bool alive = writer_alive(server->writer);
+	uint64_t now_us = clock_us();
+
+	supervise_tick(server->supervise, now_us, alive);
+	if (server->draining && alive)
+		supervise_extend(server->supervise, now_us);
+}
+
+static void accept_waiting(struct server *server)
+{
+	for (unsigned i = 0; i < server->listener_count; i++)
+		if (server->listeners[i].waits)
+			connection_accept(server, &server->listeners[i]);
+}
+
 static void on_tick(uv_timer_t *handle)
 {
 	struct server *server = handle->data;
 	struct connection *connection, *next;
 	uint64_t now_ms = server_now_ms(server);
 
+	supervise(server);
 	DL_FOREACH_SAFE (server->connections, connection, next) {
 		connection_tick(connection, now_ms);
 	}
 	if (server->draining)
 		drain_tick(server);
-	else if (server->accept_waits)
-		connection_accept(server);
+	else
+		accept_waiting(server);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -281,9 +301,11 @@ static void on_signal(uv_signal_t *handle, int number)
 	log_write(LOG_NOTICE, "stopping on %s: %llu connections, %llu requests in flight",
 		  number == SIGTERM ? "SIGTERM" : "SIGINT", (unsigned long long)server->connection_count,
 		  (unsigned long long)server->in_flight);
+	supervise_stopping();
 	server->draining = true;
 	server->drain_until_ms = server_now_ms(server) + server->config->drain_timeout * 1000;
-	close_handle((uv_handle_t *)&server->listener);
+	for (unsigned i = 0; i < server->listener_count; i++)
+		close_handle((uv_handle_t *)&server->listeners[i].pipe);
 	DL_FOREACH (server->connections, connection) {
 		connection_drain(connection);
 	}
@@ -310,15 +332,16 @@ void server_reload(struct server *server, struct config *config)
 
 /* ---- starting ---- */
 
-static void on_connection(uv_stream_t *listener, int status)
+static void on_connection(uv_stream_t *stream, int status)
 {
-	struct server *server = listener->data;
+	/* The pipe is the listener's first member. */
+	struct server_listener *listener = (struct server_listener *)stream;
 
 	if (status < 0) {
 		log_write(LOG_ERROR, "accepting a connection failed: %s", uv_strerror(status));
 		return;
 	}
-	connection_accept(server);
+	connection_accept(stream->data, listener);
 }
 
 static int init_failed(int status, const char *what, char *message, unsigned long size)
@@ -327,12 +350,25 @@ static int init_failed(int status, const char *what, char *message, unsigned lon
 	return -1;
 }
 
-int server_init(struct server *server, struct config *config, int listen_fd, char *message, unsigned long size)
+static int listen_on(struct server *server, int fd)
+{
+	struct server_listener *listener = &server->listeners[server->listener_count++];
+	int status;
+
+	uv_pipe_init(&server->loop, &listener->pipe, 0);
+	listener->pipe.data = server;
+	status = uv_pipe_open(&listener->pipe, fd);
+	/* Nobody is taken before the loop runs. */
+	return status != 0 ? status : uv_listen((uv_stream_t *)&listener->pipe, LISTENER_BACKLOG, on_connection);
+}
+
+int server_init(struct server *server, struct config *config, const int *listen_fds, unsigned count, char *message,
+		unsigned long size)
 {
 	uv_handle_t *handles[] = {
-	    (uv_handle_t *)&server->listener, (uv_handle_t *)&server->wake,   (uv_handle_t *)&server->turn,
-	    (uv_handle_t *)&server->before,   (uv_handle_t *)&server->tick,   (uv_handle_t *)&server->sigterm,
-	    (uv_handle_t *)&server->sigint,   (uv_handle_t *)&server->sighup,
+	    (uv_handle_t *)&server->wake,   (uv_handle_t *)&server->turn,    (uv_handle_t *)&server->before,
+	    (uv_handle_t *)&server->tick,   (uv_handle_t *)&server->sigterm, (uv_handle_t *)&server->sigint,
+	    (uv_handle_t *)&server->sighup,
 	};
 	int status;
 
@@ -343,7 +379,6 @@ int server_init(struct server *server, struct config *config, int listen_fd, cha
 	if (status != 0)
 		return init_failed(status, "cannot make an event loop", message, size);
 	server->started_ms = uv_now(&server->loop);
-	uv_pipe_init(&server->loop, &server->listener, 0);
 	uv_check_init(&server->loop, &server->turn);
 	uv_prepare_init(&server->loop, &server->before);
 	uv_timer_init(&server->loop, &server->tick);
@@ -358,7 +393,8 @@ int server_init(struct server *server, struct config *config, int listen_fd, cha
 		return init_failed(status, "cannot make a wake-up", message, size);
 	for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++)
 		handles[i]->data = server;
-	status = uv_pipe_open(&server->listener, listen_fd);
+	for (unsigned i = 0; i < count && status == 0; i++)
+		status = listen_on(server, listen_fds[i]);
 	if (status != 0)
 		return init_failed(status, "cannot listen", message, size);
 	/* The loop does not run yet, but from here on a signal is kept for it. */
@@ -370,16 +406,9 @@ int server_init(struct server *server, struct config *config, int listen_fd, cha
 
 int server_run(struct server *server)
 {
-	int status;
-
 	uv_check_start(&server->turn, on_check);
 	uv_prepare_start(&server->before, on_prepare);
-	uv_timer_start(&server->tick, on_tick, TICK_MS, TICK_MS);
-	status = uv_listen((uv_stream_t *)&server->listener, LISTENER_BACKLOG, on_connection);
-	if (status != 0) {
-		log_write(LOG_CRITICAL, "cannot listen: %s", uv_strerror(status));
-		return EXIT_CODE_START;
-	}
+	uv_timer_start(&server->tick, on_tick, 0, supervise_tick_ms(server->supervise, TICK_MS));
 	uv_run(&server->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&server->loop);
 	close(server->wake_fd);

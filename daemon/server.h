@@ -17,18 +17,27 @@
 #include "daemon/config.h"
 #include "daemon/connection.h"
 #include "daemon/job.h"
+#include "daemon/supervise.h"
 
 struct writer;
 struct readers;
 
-#define SERVER_SCRATCH_SIZE (64 * 1024)
+#define SERVER_SCRATCH_SIZE  (64 * 1024)
+#define SERVER_LISTENERS_MAX 16
+
+struct server_listener {
+	uv_pipe_t pipe;
+	bool waits; /* there was no memory for a connection that has arrived */
+};
 
 struct server {
 	struct config *config; /* the server's own reference */
 	struct writer *writer;
 	struct readers *readers;
+	struct supervise *supervise;
 	uv_loop_t loop;
-	uv_pipe_t listener;
+	struct server_listener listeners[SERVER_LISTENERS_MAX];
+	unsigned listener_count;
 	int wake_fd; /* an eventfd: uv_async_t would spin until the waking thread is through with its write */
 	uv_poll_t wake;
 	uv_check_t turn;     /* the end of a turn: after the sockets were served, */
@@ -56,7 +65,6 @@ struct server {
 	struct job_list finished;
 	bool fatal;
 
-	bool accept_waits; /* there was no memory for a connection that has arrived */
 	bool draining, stopped;
 	uint64_t drain_until_ms;
 	int exit_code;
@@ -64,10 +72,12 @@ struct server {
 };
 
 /*
- * server_init(server, config, listen_fd, message, size) - everything but the threads. 0, or -1 with @message. @config
- * is referred to until server_run ends.
+ * server_init(server, config, listen_fds, count, message, size) - everything but the threads. 0, or -1 with @message.
+ * @config is referred to until server_run ends. The sockets listen already, at most SERVER_LISTENERS_MAX; they are the
+ * server's then.
  */
-int server_init(struct server *server, struct config *config, int listen_fd, char *message, unsigned long size);
+int server_init(struct server *server, struct config *config, const int *listen_fds, unsigned count, char *message,
+		unsigned long size);
 
 /*
  * server_reload(server, config) - go on with @config instead. Totals hold at once; connections that are there keep what

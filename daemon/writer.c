@@ -11,6 +11,7 @@
 #include "daemon/clock.h"
 #include "daemon/gate.h"
 #include "daemon/log.h"
+#include "daemon/pulse.h"
 #include "daemon/stats.h"
 
 /* Waiting for more pays where a sync is slow; a disk that syncs faster than this loses by it. */
@@ -47,6 +48,8 @@ struct writer {
 	bool limits_changed;
 	_Atomic bool hungry;	  /* idle, and not to be kept waiting for more */
 	_Atomic bool answers_out; /* the last batch's answers are written: the next requests may come */
+	/* loop thread */
+	uint64_t beats_seen;
 	/* writer thread, or while it is idle the loop's */
 	size_t last_batch;
 	const struct connection *last_connection; /* that all of the last batch came from; only compared */
@@ -342,6 +345,20 @@ bool writer_at_once(struct writer *writer, struct job_list *jobs, bool *fatal)
 		pthread_cond_signal(&writer->wake);
 	}
 	return true;
+}
+
+bool writer_alive(struct writer *writer)
+{
+	uint64_t beats = pulse_beats(writer->options.pulse);
+	bool alive = beats != writer->beats_seen;
+
+	writer->beats_seen = beats;
+	if (alive)
+		return true;
+	pthread_mutex_lock(&writer->mutex);
+	alive = writer->idle && writer->queue.count == 0 && !writer->chores;
+	pthread_mutex_unlock(&writer->mutex);
+	return alive;
 }
 
 int writer_start(const struct writer_options *options, struct writer **out, struct failure *failure)

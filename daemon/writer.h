@@ -20,6 +20,7 @@
 
 struct writer;
 struct gate;
+struct pulse;
 
 /* What may change while the writer runs. */
 struct writer_limits {
@@ -34,6 +35,7 @@ struct writer_limits {
 struct writer_options {
 	struct engine *engine;
 	struct gate *gate;
+	struct pulse *pulse; /* beaten by the engine too (engine_options.progress) */
 	uint64_t wal_bytes;
 	struct writer_limits limits;
 	/* Called on the writer thread after a batch; @fatal: the process must end once these are answered. */
@@ -66,6 +68,12 @@ bool writer_hungry(const struct writer *writer);
 
 /* writer_answered(writer) - the answers of the last batch are on their way to the clients. Loop thread only. */
 void writer_answered(struct writer *writer);
+
+/*
+ * writer_alive(writer) - has there been a beat of its pulse since the last call, or has it nothing to do? Loop thread
+ * only.
+ */
+bool writer_alive(struct writer *writer);
 
 /* writer_stop(writer) - carry out what is queued, end the thread, free everything. */
 void writer_stop(struct writer *writer);

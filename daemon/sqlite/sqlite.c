@@ -62,12 +62,12 @@ static int check_folder(const char *path, struct failure *failure)
 	if (folder == NULL)
 		return failure_set(failure, ERROR_IO_ERROR, "out of memory");
 	if (stat(folder, &status) != 0)
-		code = errno == ENOENT ? failure_set(failure, ERROR_IO_ERROR,
+		code = errno == ENOENT ? failure_set(failure, ERROR_BAD_ARGUMENT,
 						     "cannot open database %s: there is no folder %s", path, folder)
 				       : cannot_open(path, errno, failure);
 	else if (!S_ISDIR(status.st_mode))
-		code =
-		    failure_set(failure, ERROR_IO_ERROR, "cannot open database %s: %s is not a folder", path, folder);
+		code = failure_set(failure, ERROR_BAD_ARGUMENT, "cannot open database %s: %s is not a folder", path,
+				   folder);
 	else if (faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) != 0)
 		code = failure_set(
 		    failure, errno == EACCES || errno == EROFS ? ERROR_DENIED : ERROR_IO_ERROR,
@@ -88,7 +88,7 @@ static int check_path(const char *path, struct failure *failure)
 	if (stat(path, &status) != 0)
 		return errno == ENOENT ? 0 : cannot_open(path, errno, failure);
 	if (!S_ISREG(status.st_mode))
-		return failure_set(failure, ERROR_IO_ERROR, "cannot open database %s: it is %s", path,
+		return failure_set(failure, ERROR_BAD_ARGUMENT, "cannot open database %s: it is %s", path,
 				   S_ISDIR(status.st_mode) ? "a folder" : "not a regular file");
 	if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) != 0)
 		return cannot_open(path, errno, failure);
@@ -161,6 +161,7 @@ static int connect_database(struct sqlite_engine *engine, struct failure *failur
 	sqlite3_db_config(engine->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	/* Takes the place of SQLite's own checkpoints too. */
 	sqlite3_wal_hook(engine->db, sqlite_log_hook, engine);
+	sqlite_watch(engine);
 
 	engine->log_found = log_file_bytes(engine) > 0;
 	if (log_file_bytes(engine) > LARGE_LOG_BYTES && engine->options.waiting != NULL)

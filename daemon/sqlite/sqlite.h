@@ -5,7 +5,7 @@
  *   sqlite.c       open, take, close; the class table
  *   transaction.c  begin, commit, rollback, sync; waiting for locks of other programs
  *   checkpoint.c   moving the log into the database; making everything durable
- *   stopwatch.c    how long the syncs of the log take
+ *   watch.c        what goes on in the files: progress, and how long the syncs of the log take
  *   schema.c       looking at tables: are they there, of the right shape, with rows; making new ones
  *   detect.c       which store these tables are, or why it is refused; without any SQL
  *   statements.c   the writer's statements on rows, metadata and own rows
@@ -78,11 +78,12 @@ struct sqlite_patience {
 	uint64_t told_us;    /* when options.waiting was last called */
 };
 
-/* stopwatch.c */
-struct sqlite_stopwatch {
-	sqlite3_io_methods methods; /* first: the log's file points here */
+/* watch.c: one for each file that is watched. */
+struct sqlite_watch {
+	sqlite3_io_methods methods; /* first: the file points here */
 	const sqlite3_io_methods *own;
-	uint64_t sync_us; /* since it was started */
+	struct sqlite_engine *engine;
+	uint64_t sync_us; /* spent in syncs */
 };
 
 struct sqlite_engine {
@@ -102,7 +103,7 @@ struct sqlite_engine {
 	uint64_t pages_full; /* what the database had when growth was limited, */
 	uint64_t pages_most; /*   and what SQLite allows otherwise */
 	struct sqlite_patience patience;
-	struct sqlite_stopwatch stopwatch;
+	struct sqlite_watch database_watch, log_watch;
 	sqlite3_stmt *begin_statement, *commit_statement, *rollback_statement, *version_statement;
 	sqlite3_stmt *own[OWN_STATEMENTS];
 	struct sqlite_tables *tables;
@@ -122,10 +123,20 @@ static inline bool sqlite_begins_with(struct span bytes, struct span prefix)
 	return bytes.size >= prefix.size && (prefix.size == 0 || memcmp(bytes.data, prefix.data, prefix.size) == 0);
 }
 
-/* ---- stopwatch.c ---- */
+/* ---- watch.c ---- */
 
-/* sqlite_stopwatch_start(engine) - from now on count the time that syncs of the log take: sqlite_sync_us. */
-void sqlite_stopwatch_start(struct sqlite_engine *engine);
+/* sqlite_progress(engine) - tell options.progress. */
+static inline void sqlite_progress(const struct sqlite_engine *engine)
+{
+	if (engine->options.progress != NULL)
+		engine->options.progress(engine->options.context);
+}
+
+/* sqlite_watch(engine) - once the database is open: progress is told from now on. */
+void sqlite_watch(struct sqlite_engine *engine);
+
+/* sqlite_watch_commit(engine) - from now on count the time that syncs of the log take: sqlite_sync_us. */
+void sqlite_watch_commit(struct sqlite_engine *engine);
 uint64_t sqlite_sync_us(struct engine *engine);
 
 /* ---- trouble.c ---- */

@@ -31,6 +31,7 @@ int sqlite_busy(void *context, int count)
 		if (engine->options.waiting != NULL)
 			engine->options.waiting(engine->options.context, engine->waiting_text);
 	}
+	sqlite_progress(engine);
 	sqlite3_sleep(count < 4 ? 1 << count : WAIT_STEP_MAX_MS);
 	return 1;
 }
@@ -116,7 +117,7 @@ int sqlite_commit(struct engine *base, struct failure *failure)
 	int code, result;
 
 	sqlite_patience_start(engine, false, 0);
-	sqlite_stopwatch_start(engine);
+	sqlite_watch_commit(engine);
 	sqlite3_step(engine->commit_statement);
 	result = sqlite3_reset(engine->commit_statement);
 	if (result == SQLITE_OK)

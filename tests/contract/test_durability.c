@@ -295,7 +295,7 @@ Test(durability, restart_that_cannot_sync_does_not_serve)
 	kyneta_store_free(store);
 	atomic_store(&stored.fault->sync_error, 5 /* EIO */);
 	stored_launch(&stored);
-	cr_assert_eq(stored_wait(&stored), 1);
+	cr_assert_eq(stored_wait(&stored), 5);
 	atomic_store(&stored.fault->sync_error, 0);
 	stored_restart(&stored);
 	store = store_open();

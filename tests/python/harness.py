@@ -50,11 +50,12 @@ class Daemon:
     """A kyneta-stored. Options as keywords: Daemon(page_bytes=4096) is --page-bytes 4096. It reads no file of options,
     whatever the machine has, unless config names one.
 
+    wrapper: words before the command. pass_fds: descriptors that it inherits.
     directory: where socket, database and log are; by default a new one that goes with the Daemon.
     As a context manager: started at the beginning; at the end terminated, which must give exit status 0.
     """
 
-    def __init__(self, directory=None, environment=None, wrapper=(), **options):
+    def __init__(self, directory=None, environment=None, wrapper=(), pass_fds=(), **options):
         self.own_directory = directory is None
         self.directory = directory or tempfile.mkdtemp(prefix="kyneta-")
         self.socket = os.path.join(self.directory, "socket")
@@ -63,6 +64,7 @@ class Daemon:
         self.options = {"config": "/dev/null", "socket": self.socket, "database": self.database, **options}
         self.environment = {**os.environ, **(environment or {})}
         self.wrapper = list(wrapper)
+        self.pass_fds = pass_fds
         self.process = None
         _logs_of_this_test.append(self.log_path)
 
@@ -101,7 +103,7 @@ class Daemon:
             raise DaemonFailed("it is running already")
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=self.environment)
+                                            env=self.environment, pass_fds=self.pass_fds)
         bound, pause = time.monotonic() + START_SECONDS, 0.001
         while not self.accepts():
             if self.process.poll() is not None:

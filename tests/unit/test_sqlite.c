@@ -109,7 +109,7 @@ Test(sqlite, no_folder)
 
 	snprintf(nowhere, sizeof(nowhere), "%s/no/where.db", folder);
 	options.path = nowhere;
-	assert_not_opened(ERROR_IO_ERROR, "there is no folder");
+	assert_not_opened(ERROR_BAD_ARGUMENT, "there is no folder");
 }
 
 Test(sqlite, folder_is_a_file)
@@ -119,13 +119,13 @@ Test(sqlite, folder_is_a_file)
 	fclose(fopen(path, "w"));
 	snprintf(below, sizeof(below), "%s/x.db", path);
 	options.path = below;
-	assert_not_opened(ERROR_IO_ERROR, "is not a folder");
+	assert_not_opened(ERROR_BAD_ARGUMENT, "is not a folder");
 }
 
 Test(sqlite, path_is_a_folder)
 {
 	options.path = folder;
-	assert_not_opened(ERROR_IO_ERROR, "it is a folder");
+	assert_not_opened(ERROR_BAD_ARGUMENT, "it is a folder");
 }
 
 /* Opens as somebody who may do less than root, in a process of its own: is it refused, and does it say what @message
