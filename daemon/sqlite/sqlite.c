@@ -428,11 +428,11 @@ static int sqlite_close(struct engine *base, bool clean, struct failure *failure
 			sqlite_release_reserve(base);
 			code = sqlite_settle(engine, false, failure);
 		}
-		/* Another program still reads: the log stays, and is as good as the database. */
-		if (code == ERROR_BUSY)
-			code = 0;
+		/* Another program still reads, or there is no space: the log stays, and is as good as the database. */
 		if (code != 0)
 			checkpoint = false;
+		if (code == ERROR_BUSY || code == ERROR_DISK_FULL)
+			code = 0;
 	}
 	closing = disconnect(engine, checkpoint, code == 0 ? failure : NULL);
 	free_engine(engine);

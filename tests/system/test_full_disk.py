@@ -173,7 +173,7 @@ def _():
         note("%d fit into what %d of them left" % (again, filled))
         if not 0.9 * filled < again <= 1.2 * filled + 60:
             raise AssertionError("%d records fit where %d were" % (again, filled))
-        refused(store.append, "new", [meta(META)])
+        refused(store.append, "a", [entry("x", data(100000))])
         store.resume()
 
         # Space returns.
@@ -235,6 +235,9 @@ def _():
                 codes[reply[0]] = reply[1]
         expect_equal(codes, {id: DISK_FULL if id == 2 else 0 for id in range(2, 22)})
         expected.update({"c %d" % id: ["x"] for id in range(4, 22, 2)})
+        daemon.stop()           # the log stays, if the database cannot grow by it
+        daemon.unload()
+        daemon.start()
         daemon.check(expected)
 
 
