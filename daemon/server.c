@@ -117,6 +117,7 @@ static bool answer_at_once(struct server *server)
 		job_list_move(&server->to_writer, &writes);
 	if (!read)
 		job_list_move(&server->to_readers, &reads);
+	stats_add(at_once, (wrote ? writes.count : 0) + (read ? reads.count : 0));
 	answer(wrote ? &writes : &(struct job_list){0});
 	answer(read ? &reads : &(struct job_list){0});
 	if (fatal)

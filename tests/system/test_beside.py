@@ -8,7 +8,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
 from harness import Daemon, expect_equal, main, test  # noqa: E402
-from kyneta_store_client import (APPEND, CHANGED, EXCLUSIVE, LOAD_ALL, REPLACE, RESUME, STATS,  # noqa: E402
+from kyneta_store_client import (APPEND, CHANGED, COMMITTED, EXCLUSIVE, LOAD_ALL, REPLACE, RESUME, STATS,  # noqa: E402
                                  Connection, Store, StoreError, entry, meta)
 
 MODE = '{"writerModel":"serialized","delivery":"delta-capable","durability":"persistent"}'
@@ -200,6 +200,39 @@ def _():
             store.wait(call)
             for connection in (holder, next_one):
                 connection.close()
+
+
+def append_until(daemon, store, reached):
+    """Lone appends, until the daemon's counters say enough: before the first of them its writer may not be idle yet."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not reached(store.stats()):
+        store.append("doc", [entry("1", "x" * 100)], durability=COMMITTED)
+        if time.monotonic() > end:
+            raise AssertionError("not reached: %r" % store.stats())
+
+
+@test("a lone append that meets the lock of another program keeps the loop from nothing")
+def _():
+    with Daemon() as daemon, Store(daemon.socket) as store, Connection(daemon.socket) as connection:
+        connection.hello()
+        watch = Watch(daemon)
+        store.append("doc", [meta(META)], durability=COMMITTED)
+        append_until(daemon, store, lambda stats: stats["at_once"] > 0)
+        other = sqlite3.connect(daemon.database, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        connection.send(2, APPEND, "doc", [entry("2", "y")], COMMITTED)
+        watch.until("requests_in_flight", 2)     # the append and this one
+        other.execute("ROLLBACK")
+        other.close()
+        expect_equal(connection.receive()[:2], [2, 0], "the append, once the lock is gone")
+
+
+@test("the log of lone appends is moved into the database all the same")
+def _():
+    with Daemon(wal_bytes="64K", reserve_bytes=0) as daemon, Store(daemon.socket) as store:
+        store.append("doc", [meta(META)], durability=COMMITTED)
+        append_until(daemon, store, lambda stats: stats["checkpoints"] > 3 and stats["at_once"] > 100)
+
 
 
 if __name__ == "__main__":
