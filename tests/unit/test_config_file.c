@@ -26,6 +26,9 @@ Test(config_file, keys_in_a_section_or_in_none)
 	cr_assert_str_eq(config->socket, "/run/kyneta-store/kyneta-store.sock");
 	assert_right(read_text("\xef\xbb\xbfreaders = 5"));
 	cr_assert_eq(config->readers, 5);
+	assert_right(read_text("\xef\xbb\xbf# comment\nreaders = 5"));
+	assert_right(read_text("\xef\xbb\xbf[quota]\nrequests = 5"));
+	cr_assert_eq(config->setting_count, 1);
 }
 
 Test(config_file, the_command_line_wins)
