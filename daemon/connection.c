@@ -201,7 +201,7 @@ static void finish(struct connection *connection)
 		int code = connection->end_code;
 
 		connection->end_code = 0;
-		connection_error(connection, 0, code, connection->end_reason, OUTCOME_NONE, NULL);
+		connection_error(connection, 0, code, span_of_string(connection->end_reason), OUTCOME_NONE, NULL);
 	}
 	connection_out_flush(connection);
 	if (connection->mute || connection_out_empty(connection))

@@ -165,7 +165,7 @@ void connection_out_free(struct connection *connection);
 bool connection_out_empty(const struct connection *connection);
 
 /* connection_error(connection, id, code, …) - an error reply. @detail as of reply_encode_error, or NULL. */
-void connection_error(struct connection *connection, uint64_t id, int code, const char *message,
+void connection_error(struct connection *connection, uint64_t id, int code, struct span message,
 		      enum error_outcome outcome, const struct error_detail *detail);
 
 #endif

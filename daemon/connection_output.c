@@ -83,18 +83,17 @@ void connection_out_take(struct connection *connection, struct buffer *bytes)
 	connection_touch(connection);
 }
 
-void connection_error(struct connection *connection, uint64_t id, int code, const char *message,
+void connection_error(struct connection *connection, uint64_t id, int code, struct span message,
 		      enum error_outcome outcome, const struct error_detail *detail)
 {
 	struct buffer *out = connection_out(connection);
-	const char *text = message != NULL ? message : error_meaning((uint64_t)code);
 	size_t before;
 
 	stats_add(errors, 1);
 	if (out == NULL)
 		return;
 	before = out->size;
-	reply_encode_error(out, id, (uint64_t)code, span_of_string(text), outcome, detail);
+	reply_encode_error(out, id, (uint64_t)code, message, outcome, detail);
 	connection_out_done(connection, out, before);
 }
 

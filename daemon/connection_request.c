@@ -55,7 +55,7 @@ static void send_failure(struct connection *connection, const struct job *job)
 
 	if (job->detail != NULL)
 		detail.text = span_of_string(job->detail);
-	connection_error(connection, job->request.id, job->code, job->message, job->outcome, &detail);
+	connection_error(connection, job->request.id, job->code, job_message(job), job->outcome, &detail);
 }
 
 static void send_result(struct connection *connection, struct job *job)

@@ -41,8 +41,9 @@ struct job {
 	/* the result */
 	int code; /* enum error_code; set before the writer gets it: fail with this, in order */
 	enum error_outcome outcome;
-	const char *detail; /* static */
-	char *message;	    /* owned; NULL: the code's meaning */
+	const char *detail;  /* static */
+	char *message;	     /* owned; NULL: the code's meaning */
+	size_t message_size; /* it may hold NUL, as an id may; a NUL of its own stands behind it */
 	struct position at;
 	bool duplicate;
 	struct buffer reply; /* reads: the whole frame */
@@ -69,6 +70,12 @@ void job_free(struct job *job);
 
 /* job_fail(job, code, outcome, message) - set the result to an error; @message is copied (NULL: the code's meaning). */
 void job_fail(struct job *job, int code, enum error_outcome outcome, const char *message);
+
+/* job_fail_text(job, …) - the same with any text (SPAN_NONE: the code's meaning). */
+void job_fail_text(struct job *job, int code, enum error_outcome outcome, struct span message);
+
+/* job_message(job) - what its error says. */
+struct span job_message(const struct job *job);
 
 /* A first-in first-out list of jobs. */
 struct job_list {

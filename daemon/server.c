@@ -217,7 +217,7 @@ static void refuse_unstarted(struct job *job)
 	struct connection *connection = job->connection;
 	bool is_write = operation_is_write(job->request.operation);
 
-	connection_error(connection, job->request.id, ERROR_DRAINING, "the daemon is stopping",
+	connection_error(connection, job->request.id, ERROR_DRAINING, SPAN_LITERAL("the daemon is stopping"),
 			 is_write ? OUTCOME_NOT_APPLIED : OUTCOME_NONE, NULL);
 	connection_discharge(connection, job);
 }

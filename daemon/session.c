@@ -135,7 +135,7 @@ static struct refusal *refusal_new(struct sessions *sessions, uint64_t id, uint6
 
 	if (message.size > SESSIONS_REFUSAL_BYTES - sessions->refusal_bytes)
 		message.size = 0;
-	refusal = malloc(sizeof(*refusal) + message.size + 1);
+	refusal = malloc(sizeof(*refusal) + message.size);
 	if (refusal == NULL)
 		return NULL;
 	sessions->refusal_bytes += message.size;
@@ -145,7 +145,6 @@ static struct refusal *refusal_new(struct sessions *sessions, uint64_t id, uint6
 	refusal->code = code;
 	if (message.size > 0)
 		memcpy(refusal->message, message.data, message.size);
-	refusal->message[message.size] = '\0';
 	return refusal;
 }
 
@@ -339,8 +338,8 @@ bool session_recall(struct session *session, struct job *job)
 		return false;
 	refusal = find_refusal(session->refusals, job->request.id);
 	if (refusal != NULL)
-		job_fail(job, refusal->code, OUTCOME_NOT_APPLIED,
-			 refusal->message[0] != '\0' ? refusal->message : NULL);
+		job_fail_text(job, refusal->code, OUTCOME_NOT_APPLIED,
+			      refusal->message_size > 0 ? span_of(refusal->message, refusal->message_size) : SPAN_NONE);
 	else {
 		job_fail(job, 0, OUTCOME_NONE, NULL);
 		job->duplicate = true;
@@ -413,15 +412,14 @@ static bool latch_document(struct sessions *sessions, struct session *session, c
 /* A message for the row: cut at a character. */
 static struct span short_message(const struct job *job)
 {
-	const char *text = job->message != NULL ? job->message : error_meaning((uint64_t)job->code);
-	size_t size = strlen(text);
+	struct span text = job_message(job);
 
-	if (size > SESSION_MESSAGE_MAX) {
-		size = SESSION_MESSAGE_MAX;
-		while (size > 0 && ((uint8_t)text[size] & 0xc0) == 0x80)
-			size--;
+	if (text.size > SESSION_MESSAGE_MAX) {
+		text.size = SESSION_MESSAGE_MAX;
+		while (text.size > 0 && (text.data[text.size] & 0xc0) == 0x80)
+			text.size--;
 	}
-	return span_of(text, size);
+	return text;
 }
 
 bool session_record(struct sessions *sessions, struct session *session, struct job *job)

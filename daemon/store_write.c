@@ -22,8 +22,7 @@ static int refuse(struct job *job, int code, const char *message)
 /* The same with a text that was put together in @text, which is released. */
 static int refuse_with(struct job *job, int code, struct buffer *text)
 {
-	buffer_append_byte(text, '\0');
-	refuse(job, code, text->failed ? NULL : (const char *)text->data);
+	job_fail_text(job, code, OUTCOME_NOT_APPLIED, text->failed ? SPAN_NONE : buffer_span(text));
 	buffer_free(text);
 	return 0;
 }

@@ -118,6 +118,7 @@ Test(semantics, row_and_index_change_in_one_transaction)
 
 Test(semantics, entry_before_any_meta_is_refused)
 {
+	static const char whole[] = "Store: first record for doc 'a\0b' must be meta, got entry";
 	kyneta_store *store;
 
 	stored_start(&stored, NULL);
@@ -128,6 +129,9 @@ Test(semantics, entry_before_any_meta_is_refused)
 	REFUSED(200, "Store: first record for doc '' must be meta, got entry", APPEND(store, S(""), since("v1", "x")));
 	REFUSED(200, "Store: first record for doc 'it's \"%s\" \xc3\xa9' must be meta, got entry",
 		APPEND(store, S("it's \"%s\" \xc3\xa9"), since("v1", "x")));
+	FAILS(200, APPEND(store, S("a\0b"), since("v1", "x")));
+	cr_assert_eq(failure.message_size, sizeof(whole) - 1);
+	cr_assert_eq(memcmp(failure.message, whole, sizeof(whole)), 0);
 	EMPTY(store, S("doc"));
 	CURRENT(store, S("doc"), NULL);
 	NONE_LISTED(store, S(""));
