@@ -43,11 +43,14 @@ class Watch:
         self.connection.hello()
         self.id = 1
 
+    def counters(self):
+        self.id += 1
+        return self.connection.request(self.id, STATS)[2]
+
     def until(self, counter, value):
         end = time.monotonic() + PATIENCE_SECONDS
         while True:
-            self.id += 1
-            found = self.connection.request(self.id, STATS)[2][counter]
+            found = self.counters()[counter]
             if found == value:
                 return
             if time.monotonic() > end:
@@ -202,36 +205,37 @@ def _():
                 connection.close()
 
 
-def append_until(daemon, store, reached):
-    """Lone appends, until the daemon's counters say enough: before the first of them its writer may not be idle yet."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not reached(store.stats()):
-        store.append("doc", [entry("1", "x" * 100)], durability=COMMITTED)
+def append_until(daemon, connection, reached):
+    """Lone appends, until the daemon's counters say enough. Before the first of them its writer may not be idle yet."""
+    watch, end, number = Watch(daemon), time.monotonic() + PATIENCE_SECONDS, 2
+    connection.request(number, APPEND, "doc", [meta(META)], COMMITTED)
+    while not reached(watch.counters()):
+        number += 1
+        connection.request(number, APPEND, "doc", [entry("1", "x" * 100)], COMMITTED)
         if time.monotonic() > end:
-            raise AssertionError("not reached: %r" % store.stats())
+            raise AssertionError("not reached: %r" % watch.counters())
+    return watch, number
 
 
 @test("a lone append that meets the lock of another program keeps the loop from nothing")
 def _():
-    with Daemon() as daemon, Store(daemon.socket) as store, Connection(daemon.socket) as connection:
+    with Daemon() as daemon, Connection(daemon.socket) as connection:
         connection.hello()
-        watch = Watch(daemon)
-        store.append("doc", [meta(META)], durability=COMMITTED)
-        append_until(daemon, store, lambda stats: stats["at_once"] > 0)
+        watch, number = append_until(daemon, connection, lambda counters: counters["at_once"] > 0)
         other = sqlite3.connect(daemon.database, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        connection.send(2, APPEND, "doc", [entry("2", "y")], COMMITTED)
+        connection.send(number + 1, APPEND, "doc", [entry("2", "y")], COMMITTED)
         watch.until("requests_in_flight", 2)     # the append and this one
         other.execute("ROLLBACK")
         other.close()
-        expect_equal(connection.receive()[:2], [2, 0], "the append, once the lock is gone")
+        expect_equal(connection.receive()[:2], [number + 1, 0], "the append, once the lock is gone")
 
 
 @test("the log of lone appends is moved into the database all the same")
 def _():
-    with Daemon(wal_bytes="64K", reserve_bytes=0) as daemon, Store(daemon.socket) as store:
-        store.append("doc", [meta(META)], durability=COMMITTED)
-        append_until(daemon, store, lambda stats: stats["checkpoints"] > 3 and stats["at_once"] > 100)
+    with Daemon(wal_bytes="64K", reserve_bytes=0) as daemon, Connection(daemon.socket) as connection:
+        connection.hello()
+        append_until(daemon, connection, lambda counters: counters["checkpoints"] > 3 and counters["at_once"] > 100)
 
 
 
