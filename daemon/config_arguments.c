@@ -1,3 +1,4 @@
+/* config_arguments: the command line (config_parts.h). */
 #include "daemon/config_parts.h"
 
 #include <errno.h>

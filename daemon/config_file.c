@@ -1,3 +1,4 @@
+/* config_file: the file and its drop-ins (config_parts.h). */
 #include "daemon/config_parts.h"
 
 #include <dirent.h>
@@ -39,6 +40,9 @@ static const struct key {
 };
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+
+/* The longest line: what inih takes unless it was built for more, so that a file is one everywhere. */
+#define LINE_BYTES_MAX 198
 
 /* A file on its way through inih, which asks for each line and calls back for each key. */
 struct file {
@@ -127,14 +131,14 @@ static void expect_no_key(struct file *file)
 /* What is this line, which has no blanks at its begin? */
 static void classify(struct file *file, const char *text, size_t length)
 {
-	char line[512]; /* longer than any of inih's */
+	char line[LINE_BYTES_MAX + 1];
 	static const char mark[] = "\xef\xbb\xbf";
 
 	if (file->line == 1 && length >= 3 && memcmp(text, mark, 3) == 0) {
 		text += 3;
 		length -= 3;
 	}
-	if (length == 0 || length >= sizeof(line) || text[0] == '\r' || strchr(";#", text[0]) != NULL)
+	if (length == 0 || text[0] == '\r' || strchr(";#", text[0]) != NULL)
 		return;
 	memcpy(line, text, length);
 	line[length] = '\0';
@@ -148,7 +152,7 @@ static void classify(struct file *file, const char *text, size_t length)
 static char *read_line(char *out, int size, void *context)
 {
 	struct file *file = context;
-	size_t length = 0, limit = (size_t)size - 2;
+	size_t length = 0, limit = (size_t)size - 2 < LINE_BYTES_MAX ? (size_t)size - 2 : LINE_BYTES_MAX;
 	bool text = false, bad = false;
 	int byte;
 
@@ -250,12 +254,15 @@ static void take_setting(struct file *file, const char *key, const char *value)
 		    (struct setting){file->section->name, file->name, kept_key, kept_value, file->path, file->line};
 }
 
-/* Called by inih for a key; nonzero is its success. */
+/* Called by inih for a key; nonzero is its success. Built so, it also calls for a line without "=", and for sections.
+ */
 static int take_key(void *context, const char *section, const char *key, const char *value)
 {
 	struct file *file = context;
 
 	(void)section;
+	if (key == NULL || value == NULL)
+		return 1;
 	file->key_due = false;
 	if (file->in == OPTIONS)
 		take_option(file, key, value);

@@ -1,3 +1,4 @@
+/* config_print: what is printed (config_parts.h). */
 #include "daemon/config_parts.h"
 
 #include <errno.h>
