@@ -229,6 +229,29 @@ static bool keep_field(struct config *config, const struct config *old, const st
 	return true;
 }
 
+static bool has_setting(const struct config *config, const struct setting *wanted)
+{
+	for (size_t i = 0; i < config->setting_count; i++) {
+		const struct setting *setting = &config->settings[i];
+
+		if (strcmp(setting->section, wanted->section) == 0 && strcmp(setting->name, wanted->name) == 0 &&
+		    strcmp(setting->key, wanted->key) == 0)
+			return strcmp(setting->value, wanted->value) == 0;
+	}
+	return false;
+}
+
+/* Whatever their order: of each key there is one. */
+static bool are_same_settings(const struct config *a, const struct config *b)
+{
+	if (a->setting_count != b->setting_count)
+		return false;
+	for (size_t i = 0; i < a->setting_count; i++)
+		if (!has_setting(b, &a->settings[i]))
+			return false;
+	return true;
+}
+
 int config_keep_started(struct config *config, const struct config *old, struct complaints *changes,
 			struct complaints *kept)
 {
@@ -250,5 +273,7 @@ int config_keep_started(struct config *config, const struct config *old, struct 
 		if (!keep_field(config, old, row))
 			return -1;
 	}
+	if (!are_same_settings(config, old))
+		complaints_add(changes, "who may do what, and how much: changed; connections that are there keep it");
 	return 0;
 }

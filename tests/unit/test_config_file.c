@@ -375,6 +375,31 @@ Test(config_file, what_is_the_same_is_not_told)
 	cr_assert_str_eq(kept, "");
 }
 
+Test(config_file, whether_settings_changed)
+{
+	static const char *const others[] = {
+	    "",
+	    "[quota]\nrequests = 5\n",
+	    "[quota]\nrequests = 5\nconnections = 4\n",
+	    "[quota 0]\nrequests = 5\nconnections = 3\n",
+	    "[quota]\nrequests = 5\nconnections = 3\n[quota-store *]\ndocuments = 3\n",
+	    "[quota]\nrequests = 5\nrequest-bytes = 3\n",
+	};
+	struct config *old;
+
+	assert_right(read_text("[quota]\nrequests = 5\nconnections = 3\n"));
+	old = config_ref(config);
+	cr_assert_eq(follow(old, "\n[quota]\nconnections = 3\n[quota]\nrequests = 5\n"), 0);
+	cr_assert_str_eq(changes, "");
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		cr_assert_eq(follow(old, others[i]), 0);
+		cr_assert_str_eq(changes,
+				 "who may do what, and how much: changed; connections that are there keep it\n", "%s",
+				 others[i]);
+	}
+	config_unref(old);
+}
+
 Test(config_file, no_memory_for_what_stays)
 {
 	struct config *old;
