@@ -6,6 +6,7 @@
 #include "daemon/gate.h"
 #include "daemon/log.h"
 #include "daemon/pulse.h"
+#include "daemon/quota.h"
 #include "daemon/stats.h"
 
 /* So many writes of a batch may find the disk full before each is tried on its own: running it again costs more then.
@@ -58,6 +59,7 @@ static void fail_from(struct job *job, const struct failure *failure)
 {
 	job_fail(job, failure->code, OUTCOME_NOT_APPLIED, failure->message);
 	job->detail = failure->detail;
+	job->refusal = REFUSAL_NONE;
 }
 
 /* ---- before the transaction ---- */
@@ -80,14 +82,34 @@ static int read_claim(struct batch *batch, struct job *job, const char *store_ke
 	return code;
 }
 
+/* Is there a quota on the store, whatever layout it may get? */
+static bool is_limited(const struct job *job)
+{
+	const struct engine_tables *tables = atomic_load(&job->store->tables);
+
+	for (int layout = LAYOUT_1; layout <= LAYOUT_2; layout++) {
+		struct store_quota quota;
+
+		if (tables->metadata[layout] == NULL)
+			continue;
+		quota = quota_of_store(job->quota, tables->metadata[layout]);
+		if (store_quota_any(&quota))
+			return true;
+	}
+	return false;
+}
+
 static void run_hello(struct batch *batch, struct job *job)
 {
 	const struct hello *hello = &job->request.hello;
 	struct failure failure = {0};
+	bool denied;
 	const char *key;
 	int code;
 
-	code = stores_find(&batch->stores, hello, &job->store, &failure);
+	code = stores_find(&batch->stores, hello, job->bound, job->bound || job->vouches ? &job->pairing : NULL,
+			   &job->store, &failure);
+	denied = code == ERROR_DENIED && job->bound;
 	if (code == 0) {
 		stats_set(stores, batch->stores.count);
 		key = atomic_load(&job->store->tables)->key;
@@ -96,9 +118,12 @@ static void run_hello(struct batch *batch, struct job *job)
 	}
 	if (code == 0)
 		code = read_claim(batch, job, key, &failure);
+	if (code == 0)
+		code = usage_open(&batch->stores, job->store, is_limited(job), &failure);
 	if (code != 0) {
 		fail_from(job, &failure);
 		job->outcome = OUTCOME_NONE;
+		job->refusal = denied ? REFUSAL_DENIED : REFUSAL_NONE;
 		session_close(&batch->sessions, job->session);
 		job->session = NULL;
 		return;
@@ -184,6 +209,8 @@ static int run_job(struct batch *batch, struct job *job, struct attempt *attempt
 	pulse_beat(batch->options->pulse);
 	if (job->kind == JOB_CLAIM)
 		return job->set_aside ? 0 : run_claim(batch, job, failure);
+	if (job->kind == JOB_PAIR)
+		return job->set_aside ? 0 : stores_write_pairing(&batch->stores, job->store, failure);
 	if (is_write(job))
 		return run_write(batch, job, attempt, failure);
 	if (is_operation(job, OPERATION_RESUME))
@@ -337,7 +364,8 @@ static bool needs_transaction(const struct batch *batch, const struct job_list *
 	if (sessions_renewing(&batch->sessions))
 		return true;
 	for (const struct job *job = jobs->head; job != NULL; job = job->next)
-		if (job->kind == JOB_CLAIM || is_write(job) || is_operation(job, OPERATION_CLOSE))
+		if (job->kind == JOB_CLAIM || job->kind == JOB_PAIR || is_write(job) ||
+		    is_operation(job, OPERATION_CLOSE))
 			return true;
 	return false;
 }

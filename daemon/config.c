@@ -8,6 +8,8 @@
 #include "daemon/config_parts.h"
 #include "daemon/log.h"
 #include "daemon/option.h"
+#include "daemon/permission.h"
+#include "daemon/quota.h"
 
 struct config_text {
 	struct config_text *next;
@@ -70,9 +72,20 @@ bool config_set(struct config *config, const struct option_row *row, const char 
 
 /* ---- the whole ---- */
 
+/* What the settings mean, in the place of what those before meant. False without memory. */
+static bool read_rules(struct config *config, struct complaints *complaints)
+{
+	permission_free(config->permission);
+	quota_free(config->quota);
+	config->permission = permission_new(config->settings, config->setting_count, complaints);
+	config->quota = quota_new(config->settings, config->setting_count, complaints);
+	return config->permission != NULL && config->quota != NULL;
+}
+
 struct config *config_new(void)
 {
 	struct config *config = calloc(1, sizeof(*config));
+	struct complaints complaints = {0};
 
 	if (config == NULL)
 		return NULL;
@@ -83,7 +96,11 @@ struct config *config_new(void)
 		else
 			set_number(config, &option_rows[i], option_rows[i].initial);
 	}
-	return config;
+	if (read_rules(config, &complaints))
+		return config;
+	complaints_free(&complaints);
+	config_unref(config);
+	return NULL;
 }
 
 struct config *config_ref(struct config *config)
@@ -102,6 +119,8 @@ void config_unref(struct config *config)
 		config->texts = text->next;
 		free(text);
 	}
+	permission_free(config->permission);
+	quota_free(config->quota);
 	free(config->settings);
 	free(config->files);
 	free(config);
@@ -164,6 +183,7 @@ enum config_result config_read(struct config **out, int argc, char **argv, struc
 	for (size_t i = 0; i < OPTION_COUNT; i++)
 		if (arguments.given[i] != NULL)
 			config_set(config, &option_rows[i], arguments.given[i], &source, complaints);
+	read_rules(config, complaints);
 	/* Of values that are not taken nothing more can be said. */
 	if (!complaints_any(complaints))
 		check_relations(config, complaints);

@@ -21,19 +21,25 @@
 
 #define CONFIG_MIB (UINT64_C(1) << 20)
 
+/* No group can have this number. */
+#define CONFIG_GROUP_OWN UINT32_MAX
+
 /*
  * X(kind, when, field, option name, default, least, most, what it is and why this default)
  *
  * when a value that was read again takes effect: RELOAD (at once) · CONNECTION (for connections accepted from then on;
  * the others keep theirs) · RESTART (not before the daemon starts anew)
  * kinds: TEXT (least, most unused) · SIZE (bytes; K, M, G suffixes of 1024) · COUNT · SECONDS · MODE (octal) ·
- * DURABILITY ("synced" or "committed") · LEVEL (log levels by name)
+ * GROUP (its number, of a name or number; or "own") · DURABILITY ("synced" or "committed") · LEVEL
+ * (log levels by name)
  */
 #define OPTION_TABLE(X)                                                                                                \
 	X(TEXT, RESTART, socket, "socket", "/run/kyneta-store/kyneta-store.sock", 0, 0,                                \
 	  "Unix socket to listen on; at most 107 bytes, which is all that the kernel takes")                           \
 	X(MODE, RESTART, socket_mode, "socket-mode", 0660, 0, 0777,                                                    \
 	  "permissions of the socket: its owner and group may connect")                                                \
+	X(GROUP, RESTART, socket_group, "socket-group", CONFIG_GROUP_OWN, 0, CONFIG_GROUP_OWN,                         \
+	  "group of the socket, by name or number, whose members socket-mode lets in; own is that of the daemon")      \
 	X(TEXT, RESTART, database, "database", "/var/lib/kyneta-store/exchange.db", 0, 0,                              \
 	  "SQLite database file; made if it does not exist")                                                           \
 	X(DURABILITY, RELOAD, durability, "durability", 1, 0, 1,                                                       \
@@ -144,6 +150,7 @@ struct config {
 #define CONFIG_TYPE_SIZE					 uint64_t
 #define CONFIG_TYPE_COUNT					 uint64_t
 #define CONFIG_TYPE_SECONDS					 uint64_t
+#define CONFIG_TYPE_GROUP					 uint64_t
 #define CONFIG_TYPE_MODE					 uint64_t
 #define CONFIG_TYPE_DURABILITY					 uint64_t
 #define CONFIG_TYPE_LEVEL					 uint64_t
@@ -155,6 +162,8 @@ struct config {
 	/* Lines of other sections, in the order of files and lines; of several for one key only the last is here. */
 	struct setting *settings;
 	size_t setting_count;
+	struct permission *permission; /* what they say about who may do what, */
+	struct quota *quota;	       /*   and about how much */
 
 	const char **files; /* that were read, in this order */
 	size_t file_count;

@@ -70,8 +70,8 @@ enum config_result config_flush(struct complaints *complaints)
 static void print_row(FILE *out, const struct option_row *row, size_t width)
 {
 	static const char *const values[] = {
-	    [KIND_TEXT] = "PATH", [KIND_SIZE] = "SIZE",	      [KIND_COUNT] = "NUMBER", [KIND_SECONDS] = "SECONDS",
-	    [KIND_MODE] = "MODE", [KIND_DURABILITY] = "WHAT", [KIND_LEVEL] = "LEVEL",
+	    [KIND_TEXT] = "PATH", [KIND_SIZE] = "SIZE",	  [KIND_COUNT] = "NUMBER",    [KIND_SECONDS] = "SECONDS",
+	    [KIND_MODE] = "MODE", [KIND_GROUP] = "GROUP", [KIND_DURABILITY] = "WHAT", [KIND_LEVEL] = "LEVEL",
 	};
 	char initial[OPTION_TEXT_SIZE], range[OPTION_TEXT_SIZE], rest[2 * OPTION_TEXT_SIZE];
 	int at;

@@ -1,10 +1,10 @@
 #include "daemon/connection.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -15,6 +15,10 @@
 
 /* The part of drain-timeout after which a peer that takes no reply is given up. */
 #define DRAIN_REPLY_SHARE 3
+
+/* How long a connection that was turned away is listened to, and how many are at once. */
+#define LINGER_MS     1000
+#define LINGERING_MAX 16
 
 /* Which state may follow which: [from] is a set of bits. */
 #define TO(name) (1u << CONNECTION_##name)
@@ -42,16 +46,6 @@ void connection_touch(struct connection *connection)
 	LL_PREPEND2(connection->server->dirty, connection, dirty_next);
 }
 
-/* Who is it? What is not known then counts as nobody. */
-static void read_peer(struct connection *connection)
-{
-	int fd = -1;
-
-	uv_fileno((const uv_handle_t *)&connection->pipe, &fd);
-	if (peer_read(fd, &connection->peer) != 0)
-		log_write(LOG_ERROR, "the kernel does not tell who a peer is: %s", strerror(errno));
-}
-
 void connection_accept(struct server *server, struct server_listener *listener)
 {
 	struct connection *connection = calloc(1, sizeof(*connection));
@@ -75,14 +69,8 @@ void connection_accept(struct server *server, struct server_listener *listener)
 		connection_drop(connection);
 		return;
 	}
-	read_peer(connection);
-	if (server->connection_count > server->config->max_connections) {
-		stats_add(connections_refused, 1);
-		connection_end(connection, ERROR_TOO_MANY_CONNECTIONS,
-			       "the limit of connections is reached (max-connections)");
-	} else {
+	if (connection_admit(connection))
 		connection_input_start(connection);
-	}
 }
 
 /* ---- the end ---- */
@@ -159,7 +147,8 @@ static void leave_store(struct connection *connection)
 			job_list_push(&server->to_writer, claim);
 		}
 	}
-	connection->opened = false;
+	if (connection->opened)
+		connection_left(connection);
 	connection->leave = NULL;
 	if (connection->session == NULL) {
 		job_free(leave);
@@ -181,17 +170,43 @@ static void on_closed(uv_handle_t *handle)
 	DL_DELETE(server->connections, connection);
 	server->connection_count--;
 	stats_set(connections, server->connection_count);
+	connection_leave_account(connection);
+	peer_free(&connection->peer);
 	config_unref(connection->config);
 	free(connection);
 }
 
 static void connection_close(struct connection *connection)
 {
+	if (connection->lingers)
+		connection->server->lingering--;
 	log_write(LOG_DEBUG, PEER_FORMAT ": closed: %s", PEER_ARGUMENTS(&connection->peer), connection->end_reason);
 	leave_store(connection);
 	leave_handle(connection);
 	connection_set_state(connection, CONNECTION_CLOSED);
 	uv_close((uv_handle_t *)&connection->pipe, on_closed);
+}
+
+/*
+ * Whoever is turned away has probably not sent its hello yet. Were the socket closed under it, its write would fail,
+ * and not every client looks for an answer then: so what it sends is read and forgotten, until it has heard and closes.
+ * For a moment only, and never for many.
+ */
+static bool linger(struct connection *connection)
+{
+	struct server *server = connection->server;
+	int fd;
+
+	if (connection->lingers)
+		return !server->draining && server_now_ms(server) < connection->linger_until_ms;
+	if (!connection->turned_away || connection->mute || server->draining || server->lingering >= LINGERING_MAX ||
+	    uv_fileno((const uv_handle_t *)&connection->pipe, &fd) != 0 || shutdown(fd, SHUT_WR) != 0)
+		return false;
+	connection->lingers = true;
+	connection->linger_until_ms = server_now_ms(server) + LINGER_MS;
+	server->lingering++;
+	connection_input_discard(connection);
+	return true;
 }
 
 /* Everything accepted is answered: say the last word, and close once it is written. */
@@ -204,7 +219,7 @@ static void finish(struct connection *connection)
 		connection_error(connection, 0, code, span_of_string(connection->end_reason), OUTCOME_NONE, NULL);
 	}
 	connection_out_flush(connection);
-	if (connection->mute || connection_out_empty(connection))
+	if ((connection->mute || connection_out_empty(connection)) && !linger(connection))
 		connection_close(connection);
 }
 
@@ -285,6 +300,8 @@ void connection_tick(struct connection *connection, uint64_t now_ms)
 
 	if (connection->state == CONNECTION_CLOSED)
 		return;
+	if (connection->lingers)
+		connection_touch(connection);
 	if (!connection->reading)
 		connection->frame_since_ms =
 		    connection->frame_since_ms == 0 ? 0 : now_ms; /* our limit, not its delay */

@@ -11,13 +11,15 @@
  * Input (connection_input.c): bytes become frames; each frame is one allocation together with its job, charged before
  * it is allocated. At a limit the socket is not read and nothing is dropped. Requests (connection_request.c) go through
  * their order (order.h) to the writer or a reader and come back with a result. Output (connection_output.c): replies
- * are gathered and written once per loop turn.
+ * are gathered and written once per loop turn. Who may do what, and how much (connection_access.c).
  */
 #ifndef KYNETA_DAEMON_CONNECTION_H
 #define KYNETA_DAEMON_CONNECTION_H
 
 #include <uv.h>
 
+#include "daemon/account.h"
+#include "daemon/grant.h"
 #include "daemon/hash.h"
 #include "daemon/job.h"
 #include "daemon/order.h"
@@ -59,6 +61,11 @@ struct connection {
 
 	/* the peer */
 	struct peer peer;
+	struct account *account;			/* its user's */
+	struct connection *account_prev, *account_next; /* those that were admitted */
+	struct user_quota quota;			/* of its user, all its connections together */
+	bool admitted;
+	struct grant grant; /* once hello was accepted */
 	char name[CONNECTION_NAME_SIZE];
 	struct store *store; /* once hello was accepted */
 	struct session *session;
@@ -78,10 +85,11 @@ struct connection {
 	size_t partial_have;
 	struct buffer stash; /* received and not taken yet: a limit was reached, or hello is not answered */
 	size_t stash_taken;
-	bool reading;	    /* the socket is read */
-	bool held_back;	    /* a limit keeps the next frame out */
-	bool no_more;	    /* nothing more is to be taken: end of file, or close was received */
-	size_t drain_bytes; /* had arrived when the daemon was told to stop, and are not read yet */
+	bool reading;	      /* the socket is read */
+	bool held_back;	      /* a limit keeps the next frame out */
+	bool waits_for_quota; /*   … its user's quota, and that was counted */
+	bool no_more;	      /* nothing more is to be taken: end of file, or close was received */
+	size_t drain_bytes;   /* had arrived when the daemon was told to stop, and are not read yet */
 	uint64_t last_id;
 	uint64_t since_ms;	 /* accepted */
 	uint64_t frame_since_ms; /* the frame in progress began; 0: none */
@@ -104,6 +112,9 @@ struct connection {
 	/* the end */
 	int end_code; /* sent before closing, if not 0 */
 	const char *end_reason;
+	bool turned_away; /* at accept: it never got in */
+	bool lingers;	  /* after the last word, to see that it is heard */
+	uint64_t linger_until_ms;
 };
 
 /* The connections of one session: the one that has it, and a newer one that waits for it. */
@@ -141,7 +152,47 @@ void connection_touch(struct connection *connection); /* there is something to d
  * is static. */
 void connection_end(struct connection *connection, int code, const char *reason);
 
+/* connection_admit(connection) - it was accepted: find out who it is. False: it may not be here, and is ending. */
+bool connection_admit(struct connection *connection);
+void connection_leave_account(struct connection *connection);
+
+/* connection_refused(connection, refusal, text) - count it, and log it unless that was done just now. */
+void connection_refused(struct connection *connection, enum refusal_kind refusal, const char *text);
+
+/*
+ * connection_within_quota(connection, charge) - may its user have one more request in flight, of so many bytes? If not
+ * its connections are held back until connection_quota_freed(account).
+ */
+bool connection_within_quota(struct connection *connection, uint64_t charge);
+void connection_quota_freed(struct account *account);
+
+/* connection_frame_limit(connection), connection_in_flight_limit(connection) - what hello tells, within the quota. */
+uint64_t connection_frame_limit(const struct connection *connection);
+uint64_t connection_in_flight_limit(const struct connection *connection);
+
+/* connection_over_quota(connection) - a hello came: NULL, or why its user may not say one now; static. */
+const char *connection_over_quota(struct connection *connection);
+
+/*
+ * connection_prepare_hello(connection, hello) - what the writer must know of the rules to find the store.
+ * connection_grant(connection, text, size) - the store is found: decide what the connection may do with it. 0; or
+ * ERROR_DENIED with the rule in @text.
+ */
+void connection_prepare_hello(const struct connection *connection, struct job *hello);
+int connection_grant(struct connection *connection, char *text, size_t size);
+
+/* connection_opened(connection, hello) - it has its store open now; connection_left(connection): not any more. */
+void connection_opened(struct connection *connection, const struct job *hello);
+void connection_left(struct connection *connection);
+
+/* connection_job_refused(connection, job) - the writer or a reader refused it, by a rule or a quota: count that. */
+void connection_job_refused(struct connection *connection, const struct job *job);
+
+/* connection_answer_stats(connection, id) - the counters. */
+void connection_answer_stats(struct connection *connection, uint64_t id);
+
 void connection_input_start(struct connection *connection);
+void connection_input_discard(struct connection *connection); /* read on, and forget what comes */
 void connection_input_stop(struct connection *connection);
 void connection_input_resume(struct connection *connection); /* take from the stash, then read on */
 void connection_input_free(struct connection *connection);

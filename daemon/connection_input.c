@@ -15,7 +15,7 @@
 
 static uint64_t frame_limit(const struct connection *connection)
 {
-	return connection->state == CONNECTION_GREETING ? FRAME_HELLO_MAX : connection->config->max_frame_bytes;
+	return connection->state == CONNECTION_GREETING ? FRAME_HELLO_MAX : connection_frame_limit(connection);
 }
 
 /* Has the peer, or have all together, left so much untaken that nothing more can be answered? Every request has an
@@ -77,6 +77,10 @@ static bool begin_frame(struct connection *connection)
 	if (!admits(connection, length)) {
 		connection->held_back = true;
 		connection->server->starved = true;
+		return false;
+	}
+	if (!connection_within_quota(connection, sizeof(struct job) + length)) {
+		connection->held_back = true;
 		return false;
 	}
 	connection->partial = job_new(length);
@@ -208,6 +212,23 @@ void connection_input_start(struct connection *connection)
 	connection->reading = uv_read_start((uv_stream_t *)&connection->pipe, on_alloc, on_read) == 0;
 	if (!connection->reading)
 		connection_drop(connection);
+}
+
+static void on_discarded(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
+{
+	struct connection *connection = stream->data;
+
+	(void)buffer;
+	if (count >= 0)
+		return;
+	connection_input_stop(connection);
+	connection->linger_until_ms = 0;
+	connection_touch(connection);
+}
+
+void connection_input_discard(struct connection *connection)
+{
+	connection->reading = uv_read_start((uv_stream_t *)&connection->pipe, on_alloc, on_discarded) == 0;
 }
 
 void connection_input_stop(struct connection *connection)

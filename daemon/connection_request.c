@@ -29,6 +29,8 @@ void connection_charge(struct connection *connection, struct job *job)
 	connection->in_flight++;
 	server->request_bytes += job->charge;
 	server->in_flight++;
+	connection->account->request_bytes += job->charge;
+	connection->account->in_flight++;
 	stats_set(request_bytes, server->request_bytes);
 	stats_set(requests_in_flight, server->in_flight);
 }
@@ -41,6 +43,9 @@ void connection_discharge(struct connection *connection, struct job *job)
 	connection->in_flight--;
 	server->request_bytes -= job->charge;
 	server->in_flight--;
+	connection->account->request_bytes -= job->charge;
+	connection->account->in_flight--;
+	connection_quota_freed(connection->account);
 	stats_set(request_bytes, server->request_bytes);
 	stats_set(requests_in_flight, server->in_flight);
 	connection_touch(connection);
@@ -86,29 +91,6 @@ static void refuse(struct connection *connection, struct job *job, int code, con
 	connection_discharge(connection, job);
 }
 
-static void answer_stats(struct connection *connection, uint64_t id)
-{
-	struct buffer *out = connection_out(connection);
-	size_t before, mark;
-	uint32_t pairs = 3;
-
-#define X(name, meaning) pairs++;
-	STATS_LIST(X)
-#undef X
-	if (out == NULL)
-		return;
-	before = out->size;
-	mark = stats_begin(out, id, pairs);
-	stats_text(out, "daemon", SPAN_LITERAL(DAEMON_NAME));
-	stats_uint(out, "pid", (uint64_t)uv_os_getpid());
-	stats_uint(out, "uptime_seconds", (server_now_ms(connection->server) - connection->server->started_ms) / 1000);
-#define X(name, meaning) stats_uint(out, #name, stats_get(name));
-	STATS_LIST(X)
-#undef X
-	stats_end(out, mark);
-	connection_out_done(connection, out, before);
-}
-
 /* ---- hello ---- */
 
 static struct claim_request claim_request(struct connection *connection)
@@ -125,14 +107,19 @@ static struct claim_request claim_request(struct connection *connection)
 	};
 }
 
-static void refuse_hello(struct connection *connection, struct job *job, int code, const char *message)
+static void end_hello(struct connection *connection, struct job *job, int code, const char *message)
 {
-	log_write(LOG_WARNING, PEER_FORMAT "%s%s: hello refused: %s: %s", PEER_ARGUMENTS(&connection->peer),
-		  connection->name[0] != '\0' ? " " : "", connection->name, error_name((uint64_t)code), message);
 	job_fail(job, code, OUTCOME_NONE, message);
 	send_failure(connection, job);
 	connection_discharge(connection, job);
 	connection_end(connection, 0, "hello was refused");
+}
+
+static void refuse_hello(struct connection *connection, struct job *job, int code, const char *message)
+{
+	log_write(LOG_WARNING, PEER_FORMAT "%s%s: hello refused: %s: %s", PEER_ARGUMENTS(&connection->peer),
+		  connection->name[0] != '\0' ? " " : "", connection->name, error_name((uint64_t)code), message);
+	end_hello(connection, job, code, message);
 }
 
 static void accept_hello(struct connection *connection, struct job *job)
@@ -144,8 +131,8 @@ static void accept_hello(struct connection *connection, struct job *job)
 	    .daemon = SPAN_LITERAL(DAEMON_NAME),
 	    .through = job->through,
 	    .layout = (uint64_t)tables->layout,
-	    .frame_limit = config->max_frame_bytes,
-	    .in_flight_limit = config->max_requests_per_connection,
+	    .frame_limit = connection_frame_limit(connection),
+	    .in_flight_limit = connection_in_flight_limit(connection),
 	    .page_limit = config->page_bytes,
 	};
 	static const char *const modes[] = {"read-write", "read-only", "exclusive"};
@@ -186,10 +173,17 @@ static void hello_found(struct connection *connection, struct job *job)
 {
 	struct claim_request request = claim_request(connection);
 	struct server *server = connection->server;
+	char text[JOB_MESSAGE_SIZE];
 	bool claim_changed;
 	const char *reason;
 	int code;
 
+	if (job->refusal != REFUSAL_NONE) {
+		snprintf(text, sizeof(text), "%s", job->message != NULL ? job->message : "");
+		connection_refused(connection, job->refusal, text);
+		end_hello(connection, job, job->code, text);
+		return;
+	}
 	if (job->code != 0) {
 		refuse_hello(connection, job, job->code, job->message != NULL ? job->message : "");
 		return;
@@ -198,12 +192,17 @@ static void hello_found(struct connection *connection, struct job *job)
 	connection->session = job->session;
 	claim_restore(job->store, job->claimed ? job->claimant : NULL,
 		      server->started_ms + server->config->claim_timeout * 1000);
+	code = connection_grant(connection, text, sizeof(text));
+	if (code != 0) {
+		end_hello(connection, job, code, text);
+		return;
+	}
 	code = claim_open(job->store, &request, &claim_changed, &reason);
 	if (code != 0) {
 		refuse_hello(connection, job, code, reason);
 		return;
 	}
-	connection->opened = true;
+	connection_opened(connection, job);
 	if (!claim_changed) {
 		accept_hello(connection, job);
 	} else if (write_claim(connection, job->store, connection)) {
@@ -291,6 +290,7 @@ static bool speaks_others(const struct hello *hello)
 static void request_hello(struct connection *connection, struct job *job)
 {
 	const struct hello *hello = &job->request.hello;
+	const char *reason;
 	size_t size = hello->client.size < CONNECTION_NAME_SIZE ? hello->client.size : CONNECTION_NAME_SIZE - 1;
 
 	if (size > 0)
@@ -302,6 +302,12 @@ static void request_hello(struct connection *connection, struct job *job)
 		refuse_hello(connection, job, ERROR_DRAINING, "the daemon is stopping");
 		return;
 	}
+	reason = connection_over_quota(connection);
+	if (reason != NULL) {
+		end_hello(connection, job, ERROR_BUSY, reason);
+		return;
+	}
+	connection_prepare_hello(connection, job);
 	connection->leave = job_new(0);
 	if (connection->leave == NULL || (hello->has_session && !take_session(connection, hello->session.data))) {
 		refuse_hello(connection, job, ERROR_IO_ERROR, "out of memory");
@@ -349,6 +355,7 @@ static void enqueue(struct connection *connection, struct job *job)
 		job->request.document = SPAN_LITERAL("");
 	job->store = connection->store;
 	job->session = connection->session;
+	job->grant = &connection->grant;
 	if (job->request.operation == OPERATION_CLOSE)
 		connection->no_more = true;
 	if (!order_add(&connection->order, job)) {
@@ -393,7 +400,7 @@ static void request_open(struct connection *connection, struct job *job, int cod
 		send_result(connection, job);
 		connection_discharge(connection, job);
 	} else if (request->operation == OPERATION_STATS) {
-		answer_stats(connection, request->id);
+		connection_answer_stats(connection, request->id);
 		connection_discharge(connection, job);
 	} else {
 		enqueue(connection, job);
@@ -505,6 +512,8 @@ void connection_answer(struct connection *connection, struct job *job)
 	connection->reply_reserved -= reserved;
 	connection->server->reply_reserved -= reserved;
 	order_done(&connection->order, job);
+	if (job->refusal != REFUSAL_NONE)
+		connection_job_refused(connection, job);
 	if (job->code != 0)
 		send_failure(connection, job);
 	else

@@ -165,7 +165,8 @@ static int get_sockets(struct daemon *daemon, int fds[SUPERVISE_SOCKETS_MAX], un
 		return 0;
 	}
 	*count = 1;
-	return listener_open(daemon->config->socket, (unsigned)daemon->config->socket_mode, &fds[0], message, size);
+	return listener_open(daemon->config->socket, (unsigned)daemon->config->socket_mode,
+			     (gid_t)daemon->config->socket_group, &fds[0], message, size);
 }
 
 /* Everything that listens or may start a thread. */

@@ -36,6 +36,7 @@ struct engine_tables {
 	/* By layout: the name of its metadata table, which names the store to people; NULL: it cannot have this layout.
 	 */
 	char *metadata[LAYOUT_2 + 1];
+	bool is_default; /* metadata and records are in the default tables of the layout */
 };
 
 struct engine_options {
@@ -196,6 +197,13 @@ struct engine_class {
 	/* The metadata row, valid UTF-8 or ERROR_CORRUPT, and where the next row goes (0 without rows). */
 	int (*get_document)(struct engine *engine, const struct engine_tables *tables, struct span document,
 			    bool *found, struct buffer *meta, uint64_t *next, struct failure *failure);
+	/* Bytes of the ids, payloads and blobs in the document's rows of the records table. Costs a look at each. */
+	int (*document_bytes)(struct engine *engine, const struct engine_tables *tables, struct span document,
+			      uint64_t *bytes, struct failure *failure);
+	/* The same of all rows, with the ids and metadata of the metadata table; and how many rows that one has. Reads
+	 * the whole store. */
+	int (*store_bytes)(struct engine *engine, const struct engine_tables *tables, uint64_t *bytes,
+			   uint64_t *documents, struct failure *failure);
 
 	/* -- readers: any thread, one thread at a time per reader -- */
 

@@ -8,10 +8,13 @@
 #ifndef KYNETA_DAEMON_JOB_H
 #define KYNETA_DAEMON_JOB_H
 
+#include "daemon/refusal.h"
 #include "protocol/message.h"
 
 struct connection;
+struct grant;
 struct lane;
+struct quota;
 struct session;
 struct store;
 
@@ -21,7 +24,14 @@ enum job_kind {
 	JOB_HELLO,   /* find the store, take the session up */
 	JOB_CLAIM,   /* write down (or, without exclusive, remove) who has the store exclusively */
 	JOB_LEAVE,   /* the connection is gone: let its session go */
+	JOB_PAIR,    /* write down that the store's tables belong together */
 };
+
+/* Room for the message of a job, where one is put together. */
+#define JOB_MESSAGE_SIZE 1024
+
+/* Which table of metadata the records that a hello names are known to belong to: that of the hello? */
+enum pairing { PAIRING_NONE, PAIRING_SAME, PAIRING_OTHER };
 
 struct job {
 	struct job *next; /* in whatever list the owner keeps */
@@ -29,6 +39,7 @@ struct job {
 	struct connection *connection; /* loop thread only */
 	struct store *store;	       /* from hello on */
 	struct session *session;       /* writer thread only */
+	const struct grant *grant;     /* of the connection, which outlives its jobs; from hello's answer on */
 	size_t charge;		       /* bytes counted against the limits while the job lives */
 	struct request request;
 
@@ -41,9 +52,10 @@ struct job {
 	/* the result */
 	int code; /* enum error_code; set before the writer gets it: fail with this, in order */
 	enum error_outcome outcome;
-	const char *detail;  /* static */
-	char *message;	     /* owned; NULL: the code's meaning */
-	size_t message_size; /* it may hold NUL, as an id may; a NUL of its own stands behind it */
+	enum refusal_kind refusal; /* why, if it was a rule or a quota */
+	const char *detail;	   /* static */
+	char *message;		   /* owned; NULL: the code's meaning */
+	size_t message_size;	   /* it may hold NUL, as an id may; a NUL of its own stands behind it */
 	struct position at;
 	bool duplicate;
 	struct buffer reply; /* reads: the whole frame */
@@ -54,6 +66,10 @@ struct job {
 	bool preset;	    /* code was set before the writer saw it */
 
 	/* hello */
+	const struct quota *quota; /* the limits of stores, by the rules of the connection */
+	bool bound; /* there are rules about stores, and they concern the peer: its tables must be known to be a pair */
+	bool vouches; /* there are, and they do not concern it, so that it may say which tables are */
+	enum pairing pairing;
 	uint64_t through;
 	bool claimed; /* somebody has the store exclusively, as written down: */
 	uint8_t claimant[SESSION_SIZE];

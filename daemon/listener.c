@@ -1,6 +1,7 @@
 #include "daemon/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -75,6 +76,17 @@ static int clear_path(const struct sockaddr_un *address, char *message, size_t s
 	return 0;
 }
 
+/*
+ * Gives a socket file that nobody may use yet its group, and with that its mode. Neither follows a link: whoever put
+ * one in its place must not be helped.
+ */
+static int set_group(const char *path, unsigned mode, gid_t group)
+{
+	if (lchown(path, (uid_t)-1, group) != 0)
+		return -1;
+	return fchmodat(AT_FDCWD, path, (mode_t)mode, AT_SYMLINK_NOFOLLOW);
+}
+
 /* Binds with the mode in place from the first instant: until listen nobody gets in, but a chmod later would race. */
 static int bind_with_mode(int fd, const struct sockaddr_un *address, unsigned mode)
 {
@@ -87,7 +99,7 @@ static int bind_with_mode(int fd, const struct sockaddr_un *address, unsigned mo
 	return result;
 }
 
-int listener_open(const char *path, unsigned mode, int *fd, char *message, unsigned long size)
+int listener_open(const char *path, unsigned mode, gid_t group, int *fd, char *message, unsigned long size)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	size_t length = strlen(path);
@@ -106,11 +118,17 @@ int listener_open(const char *path, unsigned mode, int *fd, char *message, unsig
 	opened = new_socket(message, size);
 	if (opened < 0)
 		return -1;
-	if (bind_with_mode(opened, &address, mode) != 0) {
+	if (bind_with_mode(opened, &address, group == (gid_t)-1 ? mode : 0) != 0) {
 		if (errno == ENOENT)
 			snprintf(message, size, "cannot listen on %s: its folder does not exist", path);
 		else
 			snprintf(message, size, "cannot listen on %s: %s", path, strerror(errno));
+		goto fail;
+	}
+	if (group != (gid_t)-1 && set_group(path, mode, group) != 0) {
+		snprintf(message, size, "cannot give %s to group %u (socket-group): %s", path, (unsigned)group,
+			 strerror(errno));
+		unlink(path);
 		goto fail;
 	}
 	if (listen(opened, LISTENER_BACKLOG) != 0) {

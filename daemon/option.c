@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "daemon/log.h"
+#include "daemon/principals.h"
 
 /* The default of a path is text, that of everything else a number. */
 #define INITIAL_TEXT(initial)	   .initial_text = (initial)
 #define INITIAL_SIZE(number)	   .initial = (number)
 #define INITIAL_COUNT(number)	   .initial = (number)
 #define INITIAL_SECONDS(number)	   .initial = (number)
+#define INITIAL_GROUP(number)	   .initial = (number)
 #define INITIAL_MODE(number)	   .initial = (number)
 #define INITIAL_DURABILITY(number) .initial = (number)
 #define INITIAL_LEVEL(number)	   .initial = (number)
@@ -50,6 +52,8 @@ static const struct choice *choices_of(const struct option_row *row)
 	return row->kind == KIND_LEVEL ? levels : NULL;
 }
 
+#define OWN_GROUP "own"
+
 /* Digits and nothing else, then a suffix if @suffixes. */
 static bool parse_number(const char *text, unsigned base, bool suffixes, uint64_t *value)
 {
@@ -72,6 +76,17 @@ static bool parse_number(const char *text, unsigned base, bool suffixes, uint64_
 	return *at == '\0';
 }
 
+static bool parse_group(const char *text, uint64_t *value)
+{
+	char message[PRINCIPALS_MESSAGE_SIZE];
+	gid_t group = CONFIG_GROUP_OWN;
+
+	if (strcmp(text, OWN_GROUP) != 0 && principals_group(text, &group, message) != 0)
+		return false;
+	*value = group;
+	return true;
+}
+
 bool option_parse(const struct option_row *row, const char *text, uint64_t *value)
 {
 	const struct choice *choice = choices_of(row);
@@ -85,6 +100,8 @@ bool option_parse(const struct option_row *row, const char *text, uint64_t *valu
 		}
 		return false;
 	}
+	if (row->kind == KIND_GROUP)
+		return parse_group(text, value);
 	if (!parse_number(text, row->kind == KIND_MODE ? 8 : 10, row->kind == KIND_SIZE, value))
 		return false;
 	return *value >= row->least && *value <= row->most;
@@ -103,6 +120,10 @@ void option_print_value(const struct option_row *row, uint64_t value, char out[O
 	}
 	if (row->kind == KIND_MODE) {
 		snprintf(out, OPTION_TEXT_SIZE, "%04" PRIo64, value);
+		return;
+	}
+	if (row->kind == KIND_GROUP && value == CONFIG_GROUP_OWN) {
+		snprintf(out, OPTION_TEXT_SIZE, OWN_GROUP);
 		return;
 	}
 	while (row->kind == KIND_SIZE && shift < 3 && value != 0 && value % 1024 == 0) {
@@ -131,6 +152,10 @@ void option_print_range(const struct option_row *row, char out[OPTION_TEXT_SIZE]
 		snprintf(out, OPTION_TEXT_SIZE, "a path");
 		return;
 	}
+	if (row->kind == KIND_GROUP) {
+		snprintf(out, OPTION_TEXT_SIZE, OWN_GROUP " or a group");
+		return;
+	}
 	if (choice == NULL) {
 		option_print_value(row, row->least, least);
 		option_print_value(row, row->most, most);
@@ -152,6 +177,7 @@ void option_print_takes(const struct option_row *row, char out[OPTION_TEXT_SIZE]
 	    [KIND_COUNT] = "a number from ",
 	    [KIND_SECONDS] = "seconds from ",
 	    [KIND_MODE] = "an octal mode from ",
+	    [KIND_GROUP] = "",
 	    [KIND_DURABILITY] = "",
 	    [KIND_LEVEL] = "",
 	};

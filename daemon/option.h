@@ -14,7 +14,7 @@
 /* Room for a value or a range as text. A path given may be longer: it is cut where it is quoted. */
 #define OPTION_TEXT_SIZE 160
 
-enum option_kind { KIND_TEXT, KIND_SIZE, KIND_COUNT, KIND_SECONDS, KIND_MODE, KIND_DURABILITY, KIND_LEVEL };
+enum option_kind { KIND_TEXT, KIND_SIZE, KIND_COUNT, KIND_SECONDS, KIND_MODE, KIND_GROUP, KIND_DURABILITY, KIND_LEVEL };
 
 /* When a value that was read again takes effect. */
 enum option_when { WHEN_RELOAD, WHEN_CONNECTION, WHEN_RESTART };

@@ -37,6 +37,20 @@ void own_key_session(struct buffer *key, const char *store_key, const uint8_t se
 	buffer_append(key, store_key, strlen(store_key));
 }
 
+void own_key_usage(struct buffer *key, const char *store_key)
+{
+	buffer_reset(key);
+	buffer_append_byte(key, 'u');
+	buffer_append(key, store_key, strlen(store_key));
+}
+
+void own_key_pairing(struct buffer *key, const char *store_key)
+{
+	buffer_reset(key);
+	buffer_append_byte(key, 'p');
+	buffer_append(key, store_key, strlen(store_key));
+}
+
 void own_key_claim(struct buffer *key, const char *store_key)
 {
 	buffer_reset(key);

@@ -414,5 +414,6 @@ int server_run(struct server *server)
 	uv_loop_close(&server->loop);
 	close(server->wake_fd);
 	config_unref(server->config);
+	accounts_free(&server->accounts);
 	return server->exit_code;
 }

@@ -50,6 +50,9 @@ struct server {
 
 	struct connection *connections;
 	uint64_t connection_count;
+	uint64_t lingering; /* of these, turned away and about to go */
+	struct accounts accounts;
+	struct store *open_stores; /* with connections */
 	struct connection *dirty;
 	struct handle *handles;
 	struct job_list to_writer, to_readers; /* handed over at the end of the turn */

@@ -18,12 +18,14 @@
 #define SECTION_TABLE(X)                                                                                               \
 	X("access", NONE, "", "[access]", "who may connect, beside root and the daemon's own user")                    \
 	X("store", REQUIRED, "NAME", "[store kyneta_doc_meta]",                                                        \
-	  "who may do what with the store whose table of metadata is NAME; [store *]: with each that has no section")  \
-	X("create", NONE, "", "[create]", "who may create which stores")                                               \
+	  "who may do what with the store whose table of metadata is NAME, or fits NAME as a pattern; the closest "    \
+	  "section decides, a store without any is open to all who may connect")                                       \
+	X("create", NONE, "", "[create]",                                                                              \
+	  "who may make which stores, if they may write them; without a line: everybody")                              \
 	X("quota", OPTIONAL, "USER", "[quota]",                                                                        \
-	  "how much each user may have at once; [quota USER]: one user, by name or number")                            \
+	  "how much each user may have at once, or unlimited; [quota USER]: one user, by name or number")              \
 	X("quota-store", REQUIRED, "NAME", "[quota-store kyneta_doc_meta]",                                            \
-	  "how much a store may hold; [quota-store *]: each that has no section")
+	  "how much the store whose table of metadata is NAME, or fits NAME as a pattern, may hold, or unlimited")
 
 /* X(section, key, example, meaning). A key "" stands for any. */
 #define SETTING_TABLE(X)                                                                                               \
@@ -31,12 +33,12 @@
 	X("access", "groups", "groups = users", "groups by name or number; a supplementary group counts")              \
 	X("store", "read", "read = backup @users", "users, and groups after @, that may read")                         \
 	X("store", "write", "write = www-data", "that may read and write")                                             \
-	X("store", "administer", "administer = @adm", "that may do everything")                                        \
+	X("store", "administer", "administer = @adm", "that may do everything, exclusive access too")                  \
 	X("create", "", "www-data = notes_* drafts", "a user, or a group after @, and patterns of names of stores")    \
 	X("quota", "connections", "connections = 100", "connections at once")                                          \
 	X("quota", "requests", "requests = 4096", "requests in flight on all its connections")                         \
 	X("quota", "request-bytes", "request-bytes = 64M", "bytes of unanswered requests on all its connections")      \
-	X("quota-store", "stored-bytes", "stored-bytes = 10G", "bytes of all its records")                             \
+	X("quota-store", "stored-bytes", "stored-bytes = 10G", "bytes of all its records and metadata, ids included")  \
 	X("quota-store", "documents", "documents = 100000", "documents that have metadata")
 
 /* A line "key = value". Owned by the configuration that it is in. */

@@ -47,7 +47,13 @@
 	X(foreign_changes, "times another program was found to have written to the file")                              \
 	X(disk_full, "times the disk was found full")                                                                  \
 	X(disk_is_full, "1 while it is")                                                                               \
-	X(stores, "stores in use")
+	X(stores, "stores in use")                                                                                     \
+	X(denied, "connections, hellos and writes that the rules do not allow")                                        \
+	X(over_connections, "connections refused: over a user's quota of connections")                                 \
+	X(over_requests, "times requests waited or a hello was refused: over a user's quota of requests")              \
+	X(over_request_bytes, "the same: over a user's quota of request bytes")                                        \
+	X(over_stored_bytes, "writes refused: over a store's quota of stored bytes")                                   \
+	X(over_documents, "writes refused: over a store's quota of documents")
 
 struct stats {
 #define X(name, meaning) _Atomic uint64_t name;

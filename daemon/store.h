@@ -16,6 +16,7 @@
 #include "daemon/document.h"
 #include "daemon/engine.h"
 #include "daemon/job.h"
+#include "daemon/usage.h"
 
 /* One store. Made by the writer for the first hello that names it; lives until the daemon ends. */
 struct store {
@@ -29,6 +30,10 @@ struct store {
 	const struct engine_tables *created; /* made by this batch, not committed yet */
 	bool stale;			     /* another program wrote: look again before using it */
 	struct failure refused;		     /* code 0: fine */
+	struct usage usage;
+	/* loop thread */
+	struct store *open_prev, *open_next; /* those with connections */
+	uint64_t refusals[REFUSAL_COUNT];
 	/* loop thread (claim.h) */
 	unsigned connections, writers;
 	bool held;		   /* exclusively, by: */
@@ -38,6 +43,21 @@ struct store {
 	uint64_t held_until_ms; /* while the holder's connection is lost */
 	bool claim_read;	/* what was written down before this daemon started has been looked at */
 };
+
+/* store_tables(store) - the tables as the batch sees them: those that it made itself are not committed yet. Writer
+ * thread. */
+static inline const struct engine_tables *store_tables(const struct store *store)
+{
+	return store->created != NULL ? store->created : atomic_load(&store->tables);
+}
+
+/* store_name(tables) - what people call the store: its table of metadata, or the one that it would get. */
+static inline const char *store_name(const struct engine_tables *tables)
+{
+	if (tables->layout != LAYOUT_NONE)
+		return tables->metadata[tables->layout];
+	return tables->metadata[LAYOUT_2] != NULL ? tables->metadata[LAYOUT_2] : tables->metadata[LAYOUT_1];
+}
 
 /* The writer's view of all stores. Writer thread only. */
 struct stores {
@@ -73,11 +93,23 @@ void stores_limit(struct stores *stores, uint64_t max_count, uint64_t cache_byte
 /*
  * A store that was never made and that nobody has open goes when room is needed for another.
  *
- * stores_find(stores, hello, store, failure) - the store a hello names: looked for, accepted and taken in use;
- * remembered. Outside a transaction. Fails with INCOMPATIBLE_FORMAT, BAD_ARGUMENT (the records table is in another
- * store), BUSY (too many stores), or what the engine says.
+ * stores_find(stores, hello, bound, pairing, store, failure) - the store a hello names: looked for, accepted and taken
+ * in use; remembered. Outside a transaction. Fails with INCOMPATIBLE_FORMAT, BAD_ARGUMENT (the records table is in
+ * another store), BUSY (too many stores), DENIED (@bound, and the tables are not known to be a pair), or what the
+ * engine says. @pairing, unless it is NULL: are they?
  */
-int stores_find(struct stores *stores, const struct hello *hello, struct store **store, struct failure *failure);
+int stores_find(struct stores *stores, const struct hello *hello, bool bound, enum pairing *pairing,
+		struct store **store, struct failure *failure);
+
+/*
+ * Which table of metadata a records table belongs to is not written in the file of a store. Where rules tell stores
+ * apart by their metadata it has to be known, or whoever may open one could name another's records: so it is noted with
+ * the daemon's own rows, for stores that are not the default one: when the daemon makes one, and when somebody opens it
+ * to write whom no rule binds.
+ *
+ * stores_write_pairing(stores, store, failure) - note that the store's tables belong together. Inside a transaction.
+ */
+int stores_write_pairing(struct stores *stores, const struct store *store, struct failure *failure);
 
 /* stores_refresh(stores) - look again at stores that another program may have changed. Outside a transaction. */
 void stores_refresh(struct stores *stores);
@@ -120,6 +152,8 @@ int store_read(struct store_reading *reading, struct job *job);
 void own_key_generation(struct buffer *key, const struct engine_tables *tables, struct span document);
 void own_key_session(struct buffer *key, const char *store_key, const uint8_t session[SESSION_SIZE]);
 void own_key_claim(struct buffer *key, const char *store_key);
+void own_key_usage(struct buffer *key, const char *store_key);
+void own_key_pairing(struct buffer *key, const char *store_key);
 #define OWN_KEY_COUNTER	   SPAN_LITERAL("c")
 #define OWN_KEY_FLOOR	   SPAN_LITERAL("f")
 #define OWN_KEY_BOOT	   SPAN_LITERAL("b")

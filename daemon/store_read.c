@@ -1,5 +1,6 @@
 /* store_read: load_all, current_meta and list_doc_ids, one page or one answer at a time (store.h). */
 #include "daemon/cursor.h"
+#include "daemon/grant.h"
 #include "daemon/row.h"
 #include "daemon/stats.h"
 #include "daemon/store.h"
@@ -246,6 +247,12 @@ int store_read(struct store_reading *reading, struct job *job)
 	struct failure failure = {0};
 	int code;
 
+	if (tables->layout != LAYOUT_NONE && !grant_allows(job->grant, tables->layout, RIGHT_READ)) {
+		job_fail(job, ERROR_DENIED, OUTCOME_NONE,
+			 "[store] does not let this user read the store, as it was made");
+		job->refusal = REFUSAL_DENIED;
+		return 0;
+	}
 	if (job->request.operation == OPERATION_CURRENT_META)
 		code = read_meta(reading, tables, job, &failure);
 	else if (job->request.operation == OPERATION_LOAD_ALL)

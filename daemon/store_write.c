@@ -1,16 +1,11 @@
 /* store_write: append, replace and delete, and the rules that each of them keeps (store.h). */
+#include "daemon/grant.h"
 #include "daemon/log.h"
 #include "daemon/row.h"
 #include "daemon/store.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-/* The tables as this batch sees them: those it made itself are not committed yet. */
-static const struct engine_tables *store_tables(const struct store *store)
-{
-	return store->created != NULL ? store->created : atomic_load(&store->tables);
-}
 
 /* The job is refused by a rule: nothing was changed, the batch goes on. */
 static int refuse(struct job *job, int code, const char *message)
@@ -196,6 +191,23 @@ static int refuse_entry_first(struct job *job)
 	return refuse_with(job, ERROR_ENTRY_BEFORE_META, &text);
 }
 
+/*
+ * The last checks before anything is changed: may the store be made with this layout, and does it hold that much more?
+ * 0, or an engine's failure; the job may be refused then.
+ */
+static int check_room(struct stores *stores, struct job *job, const struct document *document, struct span last_meta,
+		      enum layout layout, struct failure *failure)
+{
+	if (store_tables(job->store)->layout == LAYOUT_NONE && !grant_allows(job->grant, layout, RIGHT_CREATE)) {
+		job->refusal = REFUSAL_DENIED;
+		return refuse(job, ERROR_DENIED,
+			      "[create] and [store] do not let this user make a store of this layout");
+	}
+	if (!usage_concerns(&job->store->usage))
+		return 0;
+	return usage_charge(stores, job, document, last_meta, layout, failure);
+}
+
 /* A new store gets its tables, in this batch's transaction. */
 static int make_store(struct stores *stores, struct store *store, enum layout layout, struct failure *failure)
 {
@@ -209,7 +221,7 @@ static int make_store(struct stores *stores, struct store *store, enum layout la
 		return code;
 	store->created = created;
 	log_write(LOG_NOTICE, "store %s: made, layout %d", created->description, (int)layout);
-	return 0;
+	return created->is_default ? 0 : stores_write_pairing(stores, store, failure);
 }
 
 static int put_records(struct stores *stores, struct job *job, struct document *document, struct span last_meta,
@@ -266,8 +278,10 @@ static int apply_append(struct stores *stores, struct job *job, struct document 
 		return refuse_entry_first(job);
 	if (check_metas(job, &document->state, &last_meta, &layout) != 0)
 		return 0;
-	code = make_store(stores, job->store, layout, failure);
-	if (code != 0)
+	code = check_room(stores, job, document, last_meta, layout, failure);
+	if (code == 0 && job->code == 0)
+		code = make_store(stores, job->store, layout, failure);
+	if (code != 0 || job->code != 0)
 		return code;
 	document_change(&stores->documents, document);
 	return put_records(stores, job, document, last_meta, failure);
@@ -284,8 +298,10 @@ static int apply_replace(struct stores *stores, struct job *job, struct document
 		return refuse(job, ERROR_META_MISSING, "Store: batch must contain at least one meta record");
 	if (check_metas(job, &document->state, &last_meta, &layout) != 0)
 		return 0;
-	code = make_store(stores, job->store, layout, failure);
-	if (code != 0)
+	code = check_room(stores, job, document, last_meta, layout, failure);
+	if (code == 0 && job->code == 0)
+		code = make_store(stores, job->store, layout, failure);
+	if (code != 0 || job->code != 0)
 		return code;
 	document_change(&stores->documents, document);
 	if (document->state.next > 0) {
@@ -305,6 +321,9 @@ static int apply_delete(struct stores *stores, struct job *job, struct document 
 
 	if (document->state.meta == NULL && document->state.next == 0)
 		return 0; /* there is none: nothing to number either */
+	code = check_room(stores, job, document, SPAN_NONE, tables->layout, failure);
+	if (code != 0)
+		return code;
 	document_change(&stores->documents, document);
 	code = engine->class->delete_rows(engine, tables, job->request.document, failure);
 	if (code == 0)
@@ -320,12 +339,19 @@ int store_write(struct stores *stores, struct job *job, struct failure *failure)
 {
 	const struct request *request = &job->request;
 	struct document *document;
+	enum layout layout;
 	int code;
 
+	job->refusal = REFUSAL_NONE;
 	if (job->store->refused.code != 0) {
 		job_fail(job, job->store->refused.code, OUTCOME_NOT_APPLIED, job->store->refused.message);
 		job->detail = job->store->refused.detail;
 		return 0;
+	}
+	layout = store_tables(job->store)->layout;
+	if (layout != LAYOUT_NONE && !grant_allows(job->grant, layout, RIGHT_WRITE)) {
+		job->refusal = REFUSAL_DENIED;
+		return refuse(job, ERROR_DENIED, "[store] does not let this user write the store, as it was made");
 	}
 	code = document_get(stores, job->store, request->document, &document, failure);
 	if (code != 0)

@@ -189,12 +189,43 @@ static bool drop_unmade(struct stores *stores)
 	return false;
 }
 
-/* Are these two findings of one records table one store: is the table of metadata the same? (Names fold as in SQLite:
- * only ASCII.) */
+/* Are these two findings of one records table one store: is, or would be, the table of metadata the same? (Names fold
+ * as in SQLite: only ASCII.) */
 static bool is_same_store(const struct engine_tables *a, const struct engine_tables *b)
 {
-	return a->layout == b->layout && a->layout != LAYOUT_NONE &&
-	       strcasecmp(a->metadata[a->layout], b->metadata[b->layout]) == 0;
+	bool same = false;
+
+	for (int layout = LAYOUT_1; layout <= LAYOUT_2; layout++) {
+		if (a->metadata[layout] == NULL || b->metadata[layout] == NULL)
+			continue;
+		if (strcasecmp(a->metadata[layout], b->metadata[layout]) != 0)
+			return false;
+		same = true;
+	}
+	return same;
+}
+
+/* Nothing came of these tables. But others may have asked for the same ones in other words. */
+static void release_tables(struct stores *stores, const struct engine_tables *tables)
+{
+	for (const struct store *store = stores->head; store != NULL; store = store->next)
+		if (atomic_load(&store->tables) == tables)
+			return;
+	stores->engine->class->forget(stores->engine, tables);
+}
+
+/* The store was looked for again, and found as @tables. */
+static void found_again(struct stores *stores, struct store *store, const struct table_names *names,
+			const struct engine_tables *tables)
+{
+	store->refused.code = 0;
+	store->stale = false;
+	/* Other words for a store that is not made yet change nothing about it. */
+	if (tables->layout == LAYOUT_NONE && atomic_load(&store->tables)->layout == LAYOUT_NONE &&
+	    !names_equal(&store->names, names))
+		release_tables(stores, tables);
+	else
+		atomic_store(&store->tables, tables);
 }
 
 /*
@@ -205,35 +236,74 @@ static int store_of_tables(struct stores *stores, const struct table_names *name
 			   struct store **store, struct failure *failure)
 {
 	struct store **at = &stores->head;
+	const struct engine_tables *known;
 
 	while (*at != NULL && strcmp(atomic_load(&(*at)->tables)->key, tables->key) != 0)
 		at = &(*at)->next;
-	if (*at != NULL && !names_equal(&(*at)->names, names)) {
-		const struct engine_tables *known = atomic_load(&(*at)->tables);
-
-		if (is_droppable(*at)) {
-			drop_store(stores, at);
-			at = NULL;
-		} else if (!is_same_store(known, tables)) {
-			failure_set(failure, ERROR_BAD_ARGUMENT,
-				    "the table %s belongs to a store with other names for its metadata",
-				    known->description);
-			stores->engine->class->forget(stores->engine, tables);
-			return ERROR_BAD_ARGUMENT;
-		}
-	}
-	if (at != NULL && *at != NULL) {
+	known = *at == NULL ? NULL : atomic_load(&(*at)->tables);
+	if (known != NULL && (names_equal(&(*at)->names, names) || is_same_store(known, tables))) {
 		*store = *at;
-		atomic_store(&(*store)->tables, tables);
-		(*store)->refused.code = 0;
-		(*store)->stale = false;
+		found_again(stores, *store, names, tables);
 		return 0;
 	}
+	if (known != NULL && !is_droppable(*at)) {
+		failure_set(failure, ERROR_BAD_ARGUMENT,
+			    "the table %s belongs to a store with other names for its metadata", known->description);
+		release_tables(stores, tables);
+		return ERROR_BAD_ARGUMENT;
+	}
+	if (known != NULL)
+		drop_store(stores, at);
 	*store = store_new(stores, names);
-	if (*store == NULL)
+	if (*store == NULL) {
+		release_tables(stores, tables);
 		return failure_no_memory(failure);
+	}
 	atomic_store(&(*store)->tables, tables);
 	return 0;
+}
+
+static int read_pairing(struct stores *stores, const struct engine_tables *tables, enum pairing *pairing,
+			struct failure *failure)
+{
+	struct span noted;
+	bool found;
+	int code;
+
+	*pairing = PAIRING_NONE;
+	own_key_pairing(&stores->key, tables->key);
+	buffer_reset(&stores->meta);
+	if (stores->key.failed)
+		return failure_no_memory(failure);
+	code =
+	    stores->engine->class->get_own(stores->engine, buffer_span(&stores->key), &found, &stores->meta, failure);
+	if (code != 0 || !found)
+		return code;
+	noted = buffer_span(&stores->meta);
+	*pairing = PAIRING_OTHER;
+	for (int layout = LAYOUT_1; layout <= LAYOUT_2; layout++) {
+		const char *name = tables->metadata[layout];
+
+		if (name != NULL && strlen(name) == noted.size &&
+		    strncasecmp(name, (const char *)noted.data, noted.size) == 0)
+			*pairing = PAIRING_SAME;
+	}
+	return 0;
+}
+
+/* Is this a store that somebody may open who is bound by rules? */
+static int check_pairing(struct stores *stores, const struct engine_tables *tables, bool bound, enum pairing *pairing,
+			 struct failure *failure)
+{
+	bool free = tables->layout == LAYOUT_NONE || tables->is_default;
+	int code = read_pairing(stores, tables, pairing, failure);
+
+	if (code != 0 || !bound || *pairing == PAIRING_SAME || (*pairing == PAIRING_NONE && free))
+		return code;
+	return failure_set(failure, ERROR_DENIED,
+			   "[store] knows %.200s, but not that its records are in %.200s: root or the daemon's own "
+			   "user must have opened these together, to write",
+			   store_name(tables), tables->description);
 }
 
 static struct store *store_by_names(struct stores *stores, const struct table_names *names)
@@ -244,7 +314,8 @@ static struct store *store_by_names(struct stores *stores, const struct table_na
 	return NULL;
 }
 
-int stores_find(struct stores *stores, const struct hello *hello, struct store **store, struct failure *failure)
+int stores_find(struct stores *stores, const struct hello *hello, bool bound, enum pairing *pairing,
+		struct store **store, struct failure *failure)
 {
 	struct table_names names = {hello->meta_table, hello->records_table, hello->store_table, hello->layout};
 	struct engine *engine = stores->engine;
@@ -254,18 +325,36 @@ int stores_find(struct stores *stores, const struct hello *hello, struct store *
 	*store = store_by_names(stores, &names);
 	if (*store != NULL && !(*store)->stale && (*store)->refused.code == 0 &&
 	    atomic_load(&(*store)->tables)->layout != LAYOUT_NONE)
-		return 0;
+		return pairing == NULL ? 0
+				       : check_pairing(stores, atomic_load(&(*store)->tables), bound, pairing, failure);
 	if (*store != NULL && names.layout != 0)
 		(*store)->names.layout = names.layout; /* not made yet: the latest wish counts */
 	if (*store == NULL && stores->count >= stores->max_count && !drop_unmade(stores))
 		return failure_set(failure, ERROR_BUSY, "%u stores are in use, which is the limit (max-stores)",
 				   stores->count);
 	code = engine->class->find(engine, &names, &tables, failure);
+	/* Before it is remembered: who is denied must not be in others' way. */
+	if (code == 0 && pairing != NULL) {
+		code = check_pairing(stores, tables, bound, pairing, failure);
+		if (code != 0)
+			release_tables(stores, tables);
+	}
 	if (code == 0)
 		code = store_of_tables(stores, &names, tables, store, failure);
 	if (code == 0)
 		code = engine->class->take(engine, failure);
 	return code;
+}
+
+int stores_write_pairing(struct stores *stores, const struct store *store, struct failure *failure)
+{
+	const struct engine_tables *tables = store_tables(store);
+
+	own_key_pairing(&stores->key, tables->key);
+	if (stores->key.failed)
+		return failure_no_memory(failure);
+	return stores->engine->class->put_own(stores->engine, buffer_span(&stores->key),
+					      span_of_string(store_name(tables)), failure);
 }
 
 void stores_refresh(struct stores *stores)
@@ -289,8 +378,10 @@ void stores_refresh(struct stores *stores)
 void stores_forget(struct stores *stores)
 {
 	document_forget_all(&stores->documents);
-	for (struct store *store = stores->head; store != NULL; store = store->next)
+	for (struct store *store = stores->head; store != NULL; store = store->next) {
 		store->stale = true;
+		usage_forget(store);
+	}
 }
 
 void stores_raise_floor(struct stores *stores)
@@ -312,11 +403,20 @@ void stores_end(struct stores *stores)
 {
 	const struct engine_class *class = stores->engine->class;
 	bool foreign;
+	int code;
 
 	/* Failing costs a jump at the next start, nothing else. */
 	if (!stores->boot_written || class->begin(stores->engine, false, &foreign, NULL) != 0)
 		return;
-	if (class->delete_own(stores->engine, OWN_KEY_BOOT, NULL) != 0 || class->commit(stores->engine, NULL) != 0)
+	code = class->delete_own(stores->engine, OWN_KEY_BOOT, NULL);
+	if (code == 0 && foreign) {
+		/* Nobody will be told that another program has written, unless it is written down now. */
+		stores_raise_floor(stores);
+		code = write_number(stores, OWN_KEY_COUNTER, stores->generation_pending, NULL);
+		if (code == 0)
+			code = write_number(stores, OWN_KEY_FLOOR, stores->floor_pending, NULL);
+	}
+	if (code != 0 || class->commit(stores->engine, NULL) != 0)
 		class->rollback(stores->engine);
 }
 
@@ -331,22 +431,31 @@ int stores_finish(struct stores *stores, struct failure *failure)
 		code = write_number(stores, OWN_KEY_COUNTER, stores->generation_pending, failure);
 	if (code == 0 && stores->floor_pending != stores->floor)
 		code = write_number(stores, OWN_KEY_FLOOR, stores->floor_pending, failure);
+	for (struct store *store = stores->head; code == 0 && store != NULL; store = store->next)
+		if (store->usage.changed)
+			code = usage_finish(stores, store, failure);
 	return code;
 }
 
-static void settle_created(struct stores *stores, bool keep)
+static void settle_stores(struct stores *stores, bool keep)
 {
 	for (struct store *store = stores->head; store != NULL; store = store->next) {
 		if (store->created != NULL && keep)
 			atomic_store(&store->tables, store->created);
 		store->created = NULL;
+		if (!usage_concerns(&store->usage))
+			continue;
+		if (keep)
+			usage_committed(store);
+		else
+			usage_rolled_back(store);
 	}
 }
 
 void stores_committed(struct stores *stores)
 {
 	document_commit(&stores->documents);
-	settle_created(stores, true);
+	settle_stores(stores, true);
 	stores->boot_written = true;
 	stores->generation = stores->generation_pending;
 	stores->floor = stores->floor_pending;
@@ -355,7 +464,7 @@ void stores_committed(struct stores *stores)
 void stores_rolled_back(struct stores *stores)
 {
 	document_rollback(&stores->documents);
-	settle_created(stores, false);
+	settle_stores(stores, false);
 	stores->generation_pending = stores->generation;
 	stores->floor_pending = stores->floor;
 }

@@ -210,10 +210,11 @@ void page_end_records(struct buffer *out, const struct page *page, struct positi
 		      struct span cursor);
 void page_end_documents(struct buffer *out, const struct page *page, bool has_cursor, struct span cursor);
 
-/* stats: mark = stats_begin(out, id, pairs); stats_uint / stats_text @pairs times in all; stats_end(out, mark). */
+/* stats: mark = stats_begin(out, id, pairs); stats_uint / _text / _map @pairs times in all; stats_end(out, mark). */
 size_t stats_begin(struct buffer *out, uint64_t id, uint32_t pairs);
 void stats_uint(struct buffer *out, const char *name, uint64_t value);
 void stats_text(struct buffer *out, const char *name, struct span text);
+void stats_map(struct buffer *out, const char *name, uint32_t pairs, struct span packed); /* @pairs, packed before */
 void stats_end(struct buffer *out, size_t mark);
 
 #endif

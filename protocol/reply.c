@@ -341,6 +341,13 @@ void stats_text(struct buffer *out, const char *name, struct span text)
 	pack_str(out, text);
 }
 
+void stats_map(struct buffer *out, const char *name, uint32_t pairs, struct span packed)
+{
+	pack_str(out, span_of_string(name));
+	pack_map(out, pairs);
+	buffer_append(out, packed.data, packed.size);
+}
+
 void stats_end(struct buffer *out, size_t mark)
 {
 	frame_end(out, mark);

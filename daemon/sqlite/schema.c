@@ -530,6 +530,8 @@ static int tables_of(struct sqlite_engine *engine, const struct sqlite_names *as
 	for (enum layout each = LAYOUT_1; each <= LAYOUT_2; each++)
 		tables->base.metadata[each] =
 		    copy(metadata_in(asked, asked_layout, layout != LAYOUT_NONE ? layout : forced, each), &failed);
+	tables->base.is_default = sqlite3_stricmp(asked->records, DEFAULT_RECORDS) == 0 && layout != LAYOUT_NONE &&
+				  (asked->meta == NULL || sqlite3_stricmp(asked->meta, DEFAULT_META[layout]) == 0);
 	tables->asked_layout = asked_layout;
 	tables->asked.meta = copy(asked->meta, &failed);
 	tables->asked.records = copy(asked->records, &failed);

@@ -36,6 +36,8 @@ enum sqlite_writer_statement {
 	WRITER_DELETE_ROWS,
 	WRITER_DELETE_META,
 	WRITER_DOCUMENT,
+	WRITER_DOCUMENT_BYTES,
+	WRITER_STORE_BYTES,
 	WRITER_STATEMENTS,
 };
 
@@ -282,6 +284,10 @@ int sqlite_delete_meta(struct engine *engine, const struct engine_tables *tables
 		       struct failure *failure);
 int sqlite_get_document(struct engine *engine, const struct engine_tables *tables, struct span document, bool *found,
 			struct buffer *meta, uint64_t *next, struct failure *failure);
+int sqlite_document_bytes(struct engine *engine, const struct engine_tables *tables, struct span document,
+			  uint64_t *bytes, struct failure *failure);
+int sqlite_store_bytes(struct engine *engine, const struct engine_tables *tables, uint64_t *bytes, uint64_t *documents,
+		       struct failure *failure);
 int sqlite_put_own(struct engine *engine, struct span key, struct span value, struct failure *failure);
 int sqlite_delete_own(struct engine *engine, struct span key, struct failure *failure);
 int sqlite_get_own(struct engine *engine, struct span key, bool *found, struct buffer *value, struct failure *failure);

@@ -9,6 +9,11 @@
 
 #include "protocol/utf8.h"
 
+/* What is counted of a row of the records: bytes, which length() of a text does not give. */
+#define RECORD_BYTES                                                                                                   \
+	"coalesce(sum(length(CAST(doc_id AS BLOB)) + coalesce(length(CAST(payload AS BLOB)), 0) + "                    \
+	"coalesce(length(blob), 0)), 0)"
+
 /* REPLACE looks for its place in the tree once; measured, an upsert is no faster. */
 static const char *const WRITER_SQL[] = {
     [WRITER_PUT_ROW] = "INSERT INTO main.\"%w\" (doc_id, seq, kind, payload, blob) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -17,6 +22,10 @@ static const char *const WRITER_SQL[] = {
     [WRITER_DELETE_ROWS] = "DELETE FROM main.\"%w\" WHERE doc_id = ?1",
     [WRITER_DELETE_META] = "DELETE FROM main.\"%w\" WHERE doc_id = ?1",
     [WRITER_DOCUMENT] = SQLITE_DOCUMENT_SQL,
+    [WRITER_DOCUMENT_BYTES] = "SELECT " RECORD_BYTES " FROM main.\"%w\" WHERE doc_id = ?1",
+    [WRITER_STORE_BYTES] = "SELECT records.bytes + metas.bytes, metas.count FROM (SELECT count(*) AS count, "
+			   "coalesce(sum(length(CAST(doc_id AS BLOB)) + length(CAST(data AS BLOB))), 0) AS bytes "
+			   "FROM main.\"%w\") AS metas, (SELECT " RECORD_BYTES " AS bytes FROM main.\"%w\") AS records",
 };
 
 static const char OWN_TABLE_SQL[] =
@@ -183,7 +192,8 @@ static int writer_statement(struct sqlite_engine *engine, const struct engine_ta
 	int code = 0;
 
 	if (*kept == NULL) {
-		if (which == WRITER_PUT_ROW || which == WRITER_PUT_ENTRY || which == WRITER_DELETE_ROWS)
+		if (which == WRITER_PUT_ROW || which == WRITER_PUT_ENTRY || which == WRITER_DELETE_ROWS ||
+		    which == WRITER_DOCUMENT_BYTES)
 			name = tables->found.records;
 		code = sqlite_prepare(engine->db, kept, WRITER_SQL[which], name, tables->found.records, failure);
 	}
@@ -293,6 +303,59 @@ int sqlite_get_document(struct engine *base, const struct engine_tables *tables,
 		return code;
 	sqlite_patience_start(engine, false, 0);
 	return sqlite_read_document(engine->db, statement, document, found, meta, next, failure);
+}
+
+/* Runs a statement that gives one row of figures, of which @second may be NULL. */
+static int read_figures(struct sqlite_engine *engine, sqlite3_stmt *statement, uint64_t *first, uint64_t *second,
+			struct failure *failure)
+{
+	int code = 0, result;
+
+	sqlite_patience_start(engine, false, 0);
+	result = sqlite3_step(statement);
+	if (result == SQLITE_ROW) {
+		*first = (uint64_t)sqlite3_column_int64(statement, 0);
+		if (second != NULL)
+			*second = (uint64_t)sqlite3_column_int64(statement, 1);
+	} else {
+		code = sqlite_trouble(engine->db, result, STAGE_STATEMENT, "count what is stored", failure);
+	}
+	sqlite3_reset(statement);
+	return code;
+}
+
+int sqlite_document_bytes(struct engine *base, const struct engine_tables *tables, struct span document,
+			  uint64_t *bytes, struct failure *failure)
+{
+	struct sqlite_engine *engine = sqlite_engine(base);
+	sqlite3_stmt *statement;
+	int result, code;
+
+	*bytes = 0;
+	if (tables->layout == LAYOUT_NONE)
+		return 0;
+	code = writer_statement(engine, tables, WRITER_DOCUMENT_BYTES, &statement, failure);
+	if (code != 0)
+		return code;
+	result = sqlite_bind_text(statement, 1, document);
+	if (result != SQLITE_OK)
+		return sqlite_trouble(engine->db, result, STAGE_STATEMENT, "count what is stored", failure);
+	return read_figures(engine, statement, bytes, NULL, failure);
+}
+
+int sqlite_store_bytes(struct engine *base, const struct engine_tables *tables, uint64_t *bytes, uint64_t *documents,
+		       struct failure *failure)
+{
+	struct sqlite_engine *engine = sqlite_engine(base);
+	sqlite3_stmt *statement;
+	int code;
+
+	*bytes = 0;
+	*documents = 0;
+	if (tables->layout == LAYOUT_NONE)
+		return 0;
+	code = writer_statement(engine, tables, WRITER_STORE_BYTES, &statement, failure);
+	return code != 0 ? code : read_figures(engine, statement, bytes, documents, failure);
 }
 
 /* ---- own rows ---- */

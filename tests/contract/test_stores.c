@@ -322,6 +322,34 @@ Test(stores, names_in_another_case_are_the_same_store)
 	stored_end(&stored);
 }
 
+Test(stores, store_named_in_other_words_is_the_same_store_before_it_is_made)
+{
+	struct kyneta_store_options options = options_named("Meta", "Records", "Store");
+	kyneta_store *store, *other;
+
+	stored_start(&stored, NULL);
+	/* The default names, said and not said. */
+	store = store_open();
+	options = options_named(NULL, "kyneta_records", NULL);
+	other = store_open_with(&options);
+	store_leave(store_open_with(&options));
+	OK(APPEND(other, S("doc"), meta(META)));
+	OK(APPEND(store, S("doc"), since("v", "x")));
+	STREAM(other, S("doc"), meta(META), since("v", "x"));
+	store_leave(store);
+	store_leave(other);
+	/* Another case. */
+	options = options_named("Meta", "Records", "Store");
+	store = store_open_with(&options);
+	options = options_named("mETA", "RECORDS", "store");
+	other = store_open_with(&options);
+	OK(APPEND(store, S("doc"), meta(META)));
+	STREAM(other, S("doc"), meta(META));
+	store_leave(store);
+	store_leave(other);
+	stored_end(&stored);
+}
+
 Test(stores, two_stores_share_no_table)
 {
 	struct kyneta_store_options options = options_named("m", "r", "s");

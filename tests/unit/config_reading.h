@@ -92,7 +92,7 @@ static inline void assert_right(enum config_result result)
 	cr_assert_eq(result, CONFIG_RUN, "%s", message);
 }
 
-enum kind { TEXT, SIZE, COUNT, SECONDS, MODE, DURABILITY, LEVEL };
+enum kind { TEXT, SIZE, COUNT, SECONDS, MODE, GROUP, DURABILITY, LEVEL };
 
 struct option {
 	enum kind kind;

@@ -1,6 +1,8 @@
 /* config: every option good and bad, by its table. */
 #include "tests/unit/config_reading.h"
 
+#include <grp.h>
+
 static bool is_number(const struct option *option)
 {
 	return option->kind == SIZE || option->kind == COUNT || option->kind == SECONDS || option->kind == MODE;
@@ -153,6 +155,16 @@ Test(config, words)
 		     "--log-level takes critical, error, warning, notice, info or debug, got \"loud\"");
 }
 
+Test(config, groups_have_names_and_numbers)
+{
+	assert_right(read_arguments("--socket-group", "mail", NULL));
+	cr_assert_eq(config->socket_group, getgrnam("mail")->gr_gid);
+	assert_right(read_arguments("--socket-group", "62001", NULL));
+	cr_assert_eq(config->socket_group, 62001);
+	assert_right(read_arguments("--socket-group=62001", "--socket-group=own", NULL));
+	cr_assert_eq(config->socket_group, CONFIG_GROUP_OWN);
+}
+
 Test(config, messages_say_what_an_option_takes)
 {
 	assert_wrong(read_arguments("--batch-requests", "x", NULL),
@@ -161,6 +173,10 @@ Test(config, messages_say_what_an_option_takes)
 		     "--hello-timeout takes seconds from 1 to 86400, got \"0\"");
 	assert_wrong(read_arguments("--socket-mode", "0888", NULL),
 		     "--socket-mode takes an octal mode from 0000 to 0777, got \"0888\"");
+	assert_wrong(read_arguments("--socket-group", "no such group", NULL),
+		     "--socket-group takes own or a group, got \"no such group\"");
+	assert_wrong(read_arguments("--socket-group", "4294967295", NULL),
+		     "--socket-group takes own or a group, got \"4294967295\"");
 	assert_wrong(read_arguments("--socket", "", NULL), "--socket takes a path, got \"\"");
 	assert_wrong(read_arguments("--readers", "1\n2", NULL),
 		     "--readers takes a number from 1 to 64, got \"1\\x0a2\"");

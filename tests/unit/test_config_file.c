@@ -106,7 +106,7 @@ Test(config_file, no_memory)
 {
 	unsigned long until = 0;
 
-	write_text("socket = /a\n[store a]\nread = b\nwrite = c\n");
+	write_text("socket = /a\n[store a]\nread = root\nwrite = daemon\n");
 	assert_right(read_arguments("--config", path, NULL));
 	do {
 		allocations_until_failure = ++until;
@@ -171,9 +171,9 @@ Test(config_drop_ins, each_is_a_file_of_its_own)
 	char expected[512];
 
 	/* A section ends with its file; a mistake is told with the name of the drop-in. */
-	write_drop_in("1.conf", "[store a]\nread = b\n");
+	write_drop_in("1.conf", "[store a]\nread = bin\n");
 	write_drop_in("2.conf", "readers = 7\n");
-	assert_right(read_text("[access]\nusers = c\n"));
+	assert_right(read_text("[access]\nusers = root\n"));
 	cr_assert_eq(config->readers, 7);
 	write_drop_in("3.conf", "\nreaders = 0\n");
 	write_drop_in("4.conf", "readrs = 1\n");
@@ -181,7 +181,7 @@ Test(config_drop_ins, each_is_a_file_of_its_own)
 		 "%s/3.conf:2: readers takes a number from 1 to 64, got \"0\"\n"
 		 "%s/4.conf:1: unknown key readrs; did you mean readers?",
 		 drop_ins, drop_ins);
-	assert_wrong(read_text("[access]\nusers = c\n"), expected);
+	assert_wrong(read_text("[access]\nusers = root\n"), expected);
 }
 
 Test(config_drop_ins, what_cannot_be_read_is_told)
@@ -252,16 +252,16 @@ static void assert_setting(size_t index, const char *section, const char *name, 
 
 Test(config_file, settings_are_kept_with_their_place)
 {
-	assert_right(read_text("[access]\nusers = a 1000 ; why\ngroups =\n[store  x y ] # and so\n  write=@g\n"
-			       "[kyneta-stored]\nreaders = 5\n[create]\n@g = a* b?\n\xc3\xa4 = c\n[quota]\n"
+	assert_right(read_text("[access]\nusers = root 1000 ; why\ngroups =\n[store  x y ] # and so\n  write=@bin\n"
+			       "[kyneta-stored]\nreaders = 5\n[create]\n@bin = a* b?\ndaemon = \xc3\xa4\n[quota]\n"
 			       "connections: 5\n[quota 1000]\nconnections = 6\n"));
 	cr_assert_eq(config->readers, 5);
 	cr_assert_eq(config->setting_count, 7);
-	assert_setting(0, "access", "", "users", "a 1000", 2);
+	assert_setting(0, "access", "", "users", "root 1000", 2);
 	assert_setting(1, "access", "", "groups", "", 3);
-	assert_setting(2, "store", "x y", "write", "@g", 5);
-	assert_setting(3, "create", "", "@g", "a* b?", 9);
-	assert_setting(4, "create", "", "\xc3\xa4", "c", 10);
+	assert_setting(2, "store", "x y", "write", "@bin", 5);
+	assert_setting(3, "create", "", "@bin", "a* b?", 9);
+	assert_setting(4, "create", "", "daemon", "\xc3\xa4", 10);
 	assert_setting(5, "quota", "", "connections", "5", 12);
 	assert_setting(6, "quota", "1000", "connections", "6", 14);
 	cr_assert_str_eq(config->settings[6].file, path);
@@ -269,12 +269,12 @@ Test(config_file, settings_are_kept_with_their_place)
 
 Test(config_drop_ins, the_later_setting_wins)
 {
-	write_drop_in("1.conf", "\n[store b]\nread =\n[store a]\nwrite = z\n");
-	assert_right(read_text("[store a]\nread = x\n[store b]\nread = y\n[store a]\nread = w\n"));
+	write_drop_in("1.conf", "\n[store b]\nread =\n[store a]\nwrite = 26\n");
+	assert_right(read_text("[store a]\nread = 24\n[store b]\nread = 25\n[store a]\nread = 23\n"));
 	cr_assert_eq(config->setting_count, 3);
-	assert_setting(0, "store", "a", "read", "w", 6);
+	assert_setting(0, "store", "a", "read", "23", 6);
 	assert_setting(1, "store", "b", "read", "", 3);
-	assert_setting(2, "store", "a", "write", "z", 5);
+	assert_setting(2, "store", "a", "write", "26", 5);
 	cr_assert_str_eq(strrchr(config->settings[1].file, '/'), "/1.conf");
 }
 
@@ -284,11 +284,11 @@ Test(config_file, names_of_sections_are_not_cut)
 
 	/* inih keeps 49 bytes. */
 	snprintf(name, sizeof(name), "%0100d", 0);
-	snprintf(text, sizeof(text), "[store %s]\nread = a\n[store %s1]\nread = b\n", name, name);
+	snprintf(text, sizeof(text), "[store %s]\nread = 1\n[store %s1]\nread = 2\n", name, name);
 	assert_right(read_text(text));
 	cr_assert_eq(config->setting_count, 2);
-	assert_setting(0, "store", name, "read", "a", 2);
-	assert_setting(1, "store", strcat(name, "1"), "read", "b", 4);
+	assert_setting(0, "store", name, "read", "1", 2);
+	assert_setting(1, "store", strcat(name, "1"), "read", "2", 4);
 }
 
 Test(config_file, names_of_keys_are_not_cut)

@@ -121,8 +121,8 @@ Test(config_print, check_config_tells_what_would_be_in_force)
 {
 	char place[SCRATCH_SIZE + 32], *text;
 
-	write_drop_in("1.conf", "[store a]\nwrite = c\n[access]\nusers = d\n[store a]\nread = e\n");
-	write_text("socket = /a b\nwal-bytes = 16384K\n[store a]\nread = b\n");
+	write_drop_in("1.conf", "[store a]\nwrite = 3\n[access]\nusers = 4\n[store a]\nread = 5\n");
+	write_text("socket = /a b\nwal-bytes = 16384K\n[store a]\nread = 2\n");
 	snprintf(place, sizeof(place), "--config=%s", path);
 	text = printed_with("--check-config", "--readers=5", place);
 	for (size_t i = 0; i < OPTIONS; i++) {
@@ -137,9 +137,9 @@ Test(config_print, check_config_tells_what_would_be_in_force)
 	assert_line(text, "durability", "synced", "default");
 	/* One section, although its lines are far from each other. */
 	snprintf(place, sizeof(place), "%s/1.conf:6", drop_ins);
-	assert_line(text, "read", "e", place);
+	assert_line(text, "read", "5", place);
 	snprintf(place, sizeof(place), "%s/1.conf:2", drop_ins);
-	assert_line(text, "write", "c", place);
+	assert_line(text, "write", "3", place);
 	cr_assert_null(strstr(strstr(text, "\n[store a]\n") + 1, "\n[store a]\n"));
 	snprintf(place, sizeof(place), "# read %s/1.conf", drop_ins);
 	cr_assert_not_null(line_of(text, place));
@@ -149,7 +149,7 @@ Test(config_print, what_check_config_prints_is_a_configuration)
 {
 	char first[65536], place[SCRATCH_SIZE + 32], *second;
 
-	write_text("readers = 5\ndatabase = /x\n[store *]\nread =\n[create]\na = b c\n");
+	write_text("readers = 5\ndatabase = /x\n[store *]\nread =\n[create]\nroot = b c\n");
 	snprintf(place, sizeof(place), "--config=%s", path);
 	snprintf(first, sizeof(first), "%s", printed_with("--check-config", place, NULL));
 	write_text(first);

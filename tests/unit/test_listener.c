@@ -16,11 +16,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NOBODY 65534
+#define NOBODY	 65534
+#define NO_GROUP ((gid_t)-1)
+#define GROUP	 62001
 
 /* The linker puts these in place of the system calls of listener.c (--wrap): each fails once with what a test asks for.
  */
-static int socket_error, connect_error, listen_error;
+static int socket_error, connect_error, listen_error, lchown_error;
+
+/* What the socket was like at two instants: when it had a name, and when it was about to take connections. */
+static struct stat when_bound, when_listening;
 
 int __real_socket(int domain, int type, int protocol);
 int __wrap_socket(int domain, int type, int protocol);
@@ -28,6 +33,10 @@ int __real_connect(int fd, const struct sockaddr *address, socklen_t size);
 int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size);
 int __real_listen(int fd, int backlog);
 int __wrap_listen(int fd, int backlog);
+int __real_bind(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_bind(int fd, const struct sockaddr *address, socklen_t size);
+int __real_lchown(const char *name, uid_t owner, gid_t group);
+int __wrap_lchown(const char *name, uid_t owner, gid_t group);
 
 static bool fails(int *error)
 {
@@ -46,12 +55,27 @@ int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size)
 	return fails(&connect_error) ? -1 : __real_connect(fd, address, size);
 }
 
+static char folder[SCRATCH_SIZE], path[SCRATCH_SIZE + 16], message[1024];
+
 int __wrap_listen(int fd, int backlog)
 {
+	stat(path, &when_listening);
 	return fails(&listen_error) ? -1 : __real_listen(fd, backlog);
 }
 
-static char folder[SCRATCH_SIZE], path[SCRATCH_SIZE + 16], message[1024];
+int __wrap_bind(int fd, const struct sockaddr *address, socklen_t size)
+{
+	int result = __real_bind(fd, address, size), error = errno;
+
+	stat(path, &when_bound);
+	errno = error;
+	return result;
+}
+
+int __wrap_lchown(const char *name, uid_t owner, gid_t group)
+{
+	return fails(&lchown_error) ? -1 : __real_lchown(name, owner, group);
+}
 
 static void set_up(void)
 {
@@ -71,7 +95,7 @@ static int open_listener(const char *name)
 {
 	int fd = -1;
 
-	if (listener_open(name, 0660, &fd, message, sizeof(message)) != 0) {
+	if (listener_open(name, 0660, NO_GROUP, &fd, message, sizeof(message)) != 0) {
 		cr_assert_eq(fd, -1);
 		cr_assert_null(strchr(message, '\n'));
 		return -1;
@@ -154,7 +178,8 @@ Test(listener, mode_is_exact_whatever_the_umask)
 			int fd;
 
 			umask(masks[j]);
-			cr_assert_eq(listener_open(path, modes[i], &fd, message, sizeof(message)), 0, "%s", message);
+			cr_assert_eq(listener_open(path, modes[i], NO_GROUP, &fd, message, sizeof(message)), 0, "%s",
+				     message);
 			cr_assert_eq(umask(masks[j]), masks[j]);
 			cr_assert_eq(stat(path, &status), 0);
 			cr_assert_eq(status.st_mode & 07777, modes[i]);
@@ -163,6 +188,33 @@ Test(listener, mode_is_exact_whatever_the_umask)
 		}
 	}
 	umask(022);
+}
+
+Test(listener, nobody_may_use_it_before_it_has_its_group)
+{
+	gid_t group = geteuid() == 0 ? GROUP : getegid();
+	int fd;
+
+	umask(0);
+	cr_assert_eq(listener_open(path, 0660, group, &fd, message, sizeof(message)), 0, "%s", message);
+	cr_assert_eq(when_bound.st_mode & 07777, 0);
+	cr_assert_eq(when_listening.st_mode & 07777, 0660);
+	cr_assert_eq(when_listening.st_gid, group);
+	cr_assert_eq(when_listening.st_uid, geteuid());
+	assert_accepts(fd, path);
+	close(fd);
+	umask(022);
+}
+
+Test(listener, group_that_it_cannot_have)
+{
+	int fd = -1;
+
+	lchown_error = EPERM;
+	cr_assert_eq(listener_open(path, 0660, GROUP, &fd, message, sizeof(message)), -1);
+	cr_assert_not_null(strstr(message, "to group 62001 (socket-group): Operation not permitted"), "%s", message);
+	cr_assert_eq(access(path, F_OK), -1, "a socket that nobody listens on is left behind");
+	cr_assert_eq(fd, -1);
 }
 
 Test(listener, stale_socket_is_replaced)
@@ -289,7 +341,7 @@ static int refused_as_nobody(mode_t mode)
 	if (child == 0) {
 		if (geteuid() == 0 && setresuid(NOBODY, NOBODY, NOBODY) != 0)
 			_exit(2);
-		if (listener_open(path, 0600, &fd, message, sizeof(message)) != -1)
+		if (listener_open(path, 0600, NO_GROUP, &fd, message, sizeof(message)) != -1)
 			_exit(3);
 		_exit(strstr(message, "Permission denied") != NULL && strstr(message, path) != NULL ? 0 : 4);
 	}
@@ -305,11 +357,11 @@ Test(listener, no_permission)
 	cr_assert_eq(refused_as_nobody(0555), 0);
 	cr_assert_eq(refused_as_nobody(0444), 0);
 	/* A stale socket that may not be replaced, or not even asked. */
-	cr_assert_eq(listener_open(path, 0777, &fd, message, sizeof(message)), 0);
+	cr_assert_eq(listener_open(path, 0777, NO_GROUP, &fd, message, sizeof(message)), 0);
 	close(fd);
 	cr_assert_eq(refused_as_nobody(0555), 0);
 	cr_assert_eq(unlink(path), 0);
-	cr_assert_eq(listener_open(path, 0, &fd, message, sizeof(message)), 0);
+	cr_assert_eq(listener_open(path, 0, NO_GROUP, &fd, message, sizeof(message)), 0);
 	cr_assert_eq(refused_as_nobody(0555), 0);
 	cr_assert_eq(access(path, F_OK), 0);
 	close(fd);

@@ -91,6 +91,50 @@ Test(sqlite_rows, written_replaced_deleted)
 	assert_document(tables, SPAN_LITERAL("b"), "b", 1);
 }
 
+static uint64_t bytes_of(const struct engine_tables *tables, const char *document)
+{
+	uint64_t bytes = 77;
+
+	assert_ok(class->document_bytes(engine, tables, span_of_string(document), &bytes, &failure));
+	return bytes;
+}
+
+static void assert_store_bytes(const struct engine_tables *tables, uint64_t bytes, uint64_t documents)
+{
+	uint64_t found_bytes = 77, found_documents = 77;
+
+	assert_ok(class->store_bytes(engine, tables, &found_bytes, &found_documents, &failure));
+	cr_assert_eq(found_bytes, bytes, "%d bytes", (int)found_bytes);
+	cr_assert_eq(found_documents, documents, "%d documents", (int)found_documents);
+}
+
+Test(sqlite_rows, bytes_of_a_document_and_of_a_store_are_counted)
+{
+	struct engine_row row = {.kind = SPAN_LITERAL("entry"), .has_blob = true, .blob = SPAN_LITERAL("\0\xff\0")};
+	const struct engine_tables *tables;
+
+	open_engine();
+	tables = find_named(NULL, NULL, NULL);
+	cr_assert_eq(bytes_of(tables, "a"), 0);
+	assert_store_bytes(tables, 0, 0);
+	tables = use_store(LAYOUT_2);
+	assert_store_bytes(tables, 0, 0);
+	begin(true);
+	put(tables, "\xc3\xa4", 0, "\xe2\x82\xac"); /* bytes, not characters */
+	put(tables, "b", 0, "");
+	assert_ok(class->put_row(engine, tables, SPAN_LITERAL("b"), 1, &row, &failure));
+	row = (struct engine_row){.kind = SPAN_LITERAL("entry")};
+	assert_ok(class->put_row(engine, tables, SPAN_LITERAL("b"), 2, &row, &failure));
+	put_meta(tables, "b", "{}");
+	/* The writer sees its own changes. */
+	cr_assert_eq(bytes_of(tables, "\xc3\xa4"), 2 + 3);
+	cr_assert_eq(bytes_of(tables, "b"), 1 + 1 + 3 + 1);
+	cr_assert_eq(bytes_of(tables, "c"), 0);
+	assert_store_bytes(tables, 2 + 3 + 1 + 1 + 3 + 1 + 1 + 2, 1);
+	commit();
+	assert_store_bytes(tables, 2 + 3 + 1 + 1 + 3 + 1 + 1 + 2, 1);
+}
+
 Test(sqlite_rows, writer_sees_its_own_changes_before_the_commit_and_readers_do_not)
 {
 	const struct engine_tables *tables = store_with_reader();
