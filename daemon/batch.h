@@ -14,8 +14,8 @@ struct batch {
 	struct engine *engine;
 	struct stores stores;
 	struct sessions sessions;
-	bool unsynced;		 /* something was committed and not synced since */
-	bool foreign;		 /* another program wrote, and that is not accounted for in a commit yet */
+	bool unsynced; /* something was committed and not synced since */
+	bool foreign;  /* another program wrote, and that is not accounted for in a commit yet */
 	struct space space;
 	bool begun;		 /* batch_try_begin has begun the transaction of the next batch_run */
 	bool noticed;		 /* … or has found that another program wrote */

@@ -96,9 +96,12 @@ struct connection {
 
 	/* requests */
 	struct order order;
-	uint64_t in_flight;	 /* received, not answered */
-	uint64_t request_bytes;	 /* charged */
-	uint64_t reply_reserved; /* for pages being read */
+	uint64_t in_flight;	    /* received, not answered */
+	uint64_t request_bytes;	    /* charged */
+	uint64_t reply_reserved;    /* for what is being read */
+	struct job_list reads;	    /* their turn has come, but there is no room for their replies */
+	uint64_t next_record_bytes; /* the record before which the last page ended, if it does not fit into one */
+	uint64_t last_meta_bytes;
 
 	/* output */
 	struct chunk *out_head, *out_tail;
@@ -201,6 +204,15 @@ void connection_input_free(struct connection *connection);
 void connection_request(struct connection *connection, struct job *job);
 void connection_pump(struct connection *connection);	 /* hand over what may start now */
 void connection_hello_go(struct connection *connection); /* the session is free now */
+
+/*
+ * connection_read_pump(connection) - start the reads that there is room for. connection_read_answered(connection, job)
+ * - a reader gave it back: false, it must be read again (the job is taken). connection_read_drop(connection, drop) -
+ * forget those that wait for room.
+ */
+void connection_read_pump(struct connection *connection);
+bool connection_read_answered(struct connection *connection, struct job *job);
+void connection_read_drop(struct connection *connection, void (*drop)(struct job *job));
 void connection_charge(struct connection *connection, struct job *job);
 void connection_discharge(struct connection *connection, struct job *job); /* and free it */
 

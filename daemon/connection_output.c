@@ -14,6 +14,8 @@ static void account(struct connection *connection, size_t more, size_t less)
 {
 	connection->out_bytes += more - less;
 	connection->server->reply_bytes += more - less;
+	if (connection->server->beyond == connection && connection->out_bytes + connection->reply_reserved == 0)
+		connection->server->beyond = NULL;
 	stats_set(reply_bytes, connection->server->reply_bytes);
 }
 

@@ -12,9 +12,6 @@
 
 #define DAEMON_NAME "kyneta-stored " KYNETA_VERSION
 
-/* What a current_meta may put in the outbox, for the reservation: more is counted when it is there. */
-#define META_REPLY_BYTES 1024
-
 /* Writes of one connection that are worth waking the writer for before the turn's end: twice what may be done at once.
  */
 #define FEED_WRITES 16
@@ -427,78 +424,20 @@ void connection_request(struct connection *connection, struct job *job)
 
 /* ---- to the threads and back ---- */
 
-static uint64_t reservation(const struct connection *connection, const struct job *job)
-{
-	switch (job->request.operation) {
-	case OPERATION_LOAD_ALL:
-	case OPERATION_LIST_DOC_IDS:
-		return connection->config->page_bytes;
-	case OPERATION_CURRENT_META:
-		return META_REPLY_BYTES;
-	default:
-		return 0;
-	}
-}
-
-/* May another read start? What a peer has not taken yet holds its further reads back. */
-static bool has_reply_room(struct connection *connection)
-{
-	struct server *server = connection->server;
-
-	if (connection->out_bytes + connection->reply_reserved >= connection->config->max_reply_bytes_per_connection)
-		return false;
-	if (server->reply_bytes + server->reply_reserved < server->config->max_reply_bytes ||
-	    connection->out_bytes + connection->reply_reserved == 0)
-		return true;
-	server->starved = true;
-	return false;
-}
-
-static void start_read(struct connection *connection, struct job *job)
-{
-	uint64_t reserved = reservation(connection, job), most = connection->config->page_bytes;
-
-	if (job->request.limit == 0 || job->request.limit > most)
-		job->request.limit = most;
-	connection->reply_reserved += reserved;
-	connection->server->reply_reserved += reserved;
-	if (job->request.operation == OPERATION_CLOSE)
-		job_list_push(&connection->server->to_writer, job);
-	else
-		job_list_push(&connection->server->to_readers, job);
-}
-
-/* Nobody takes the replies any more: what is read for nothing is not read. Only close has an effect. */
-static void skip_reads(struct connection *connection)
-{
-	struct job *job;
-
-	while ((job = order_next_read(&connection->order)) != NULL) {
-		if (job->request.operation == OPERATION_CLOSE) {
-			start_read(connection, job);
-			continue;
-		}
-		order_done(&connection->order, job);
-		connection_discharge(connection, job);
-	}
-}
-
 void connection_pump(struct connection *connection)
 {
 	struct job *job;
 
+	/* Reads that are skipped make way for writes. */
 	if (connection->mute)
-		skip_reads(connection);
+		connection_read_pump(connection);
 	while ((job = order_next_write(&connection->order)) != NULL)
 		job_list_push(&connection->server->to_writer, job);
-	while (has_reply_room(connection) && (job = order_next_read(&connection->order)) != NULL)
-		start_read(connection, job);
+	connection_read_pump(connection);
 }
 
 void connection_answer(struct connection *connection, struct job *job)
 {
-	uint64_t reserved;
-
 	connection_touch(connection);
 	if (job->kind == JOB_HELLO) {
 		hello_found(connection, job);
@@ -508,9 +447,8 @@ void connection_answer(struct connection *connection, struct job *job)
 		claim_written(connection, job);
 		return;
 	}
-	reserved = reservation(connection, job);
-	connection->reply_reserved -= reserved;
-	connection->server->reply_reserved -= reserved;
+	if (!connection_read_answered(connection, job))
+		return;
 	order_done(&connection->order, job);
 	if (job->refusal != REFUSAL_NONE)
 		connection_job_refused(connection, job);

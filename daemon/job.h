@@ -60,10 +60,14 @@ struct job {
 	bool duplicate;
 	struct buffer reply; /* reads: the whole frame */
 
+	/* reads: room for the reply (connection_read.c) */
+	uint64_t reply_reserved; /* the reply may take so much, */
+	uint64_t reply_needs; /*   and was not made, because it would take this much more than that; 0: it was made */
+	uint64_t next_record_bytes; /* the page ended before a record of so many bytes, which fits into no page; or 0 */
+
 	/* writer thread only */
-	bool set_aside;	    /* the database refused it: the batch is run again without it */
-	bool admitted_full; /* may be tried although the disk is full */
-	bool preset;	    /* code was set before the writer saw it */
+	bool set_aside; /* the database refused it: the batch is run again without it */
+	bool preset;	/* code was set before the writer saw it */
 
 	/* hello */
 	const struct quota *quota; /* the limits of stores, by the rules of the connection */
@@ -108,6 +112,16 @@ static inline void job_list_push(struct job_list *list, struct job *job)
 	else
 		*list->tail = job;
 	list->tail = &job->next;
+	list->count++;
+}
+
+/* job_list_unpop(list, job) - put it back to the front. */
+static inline void job_list_unpop(struct job_list *list, struct job *job)
+{
+	job->next = list->head;
+	if (list->head == NULL)
+		list->tail = &job->next;
+	list->head = job;
 	list->count++;
 }
 

@@ -234,6 +234,7 @@ static void drain_deadline(struct server *server)
 	server->exit_code = EXIT_CODE_FORCED;
 	server->drain_until_ms += server->config->drain_timeout * 1000;
 	DL_FOREACH_SAFE (server->connections, connection, next) {
+		connection_read_drop(connection, refuse_unstarted);
 		order_drop(&connection->order, refuse_unstarted);
 		connection_end(connection, 0, "the daemon stops");
 		connection_touch(connection);

@@ -61,7 +61,8 @@ struct server {
 
 	/* what is held in all */
 	uint64_t in_flight, request_bytes, reply_bytes, reply_reserved;
-	bool starved; /* somebody waits for one of these to shrink */
+	struct connection *beyond; /* has a reply for which there was no room; or NULL */
+	bool starved;		   /* somebody waits for one of these to shrink */
 
 	/* filled by the writer and the readers */
 	pthread_mutex_t mutex;

@@ -36,8 +36,8 @@ void space_look(struct space *space);
 bool space_make_room(struct space *space, bool *fatal);
 
 /*
- * space_admit(space, job, admitted, failure) - while the disk is full: may this write be tried? If not it is failed. Sets the
- * limit for it. Returns a failure of the engine, or 0.
+ * space_admit(space, job, admitted, failure) - while the disk is full: may this write be tried? If not it is failed.
+ * Sets the limit for it. Returns a failure of the engine, or 0.
  */
 int space_admit(struct space *space, struct job *job, bool *admitted, struct failure *failure);
 

@@ -22,7 +22,7 @@
 	X(reply_bytes, "bytes of replies not taken yet")                                                               \
 	X(bad_frames, "frames that were not messages")                                                                 \
 	X(errors, "requests answered with an error")                                                                   \
-	X(at_once, "requests carried out by the loop thread itself, since nobody else could have joined them")        \
+	X(at_once, "requests carried out by the loop thread itself, since nobody else could have joined them")         \
 	X(appends, "append requests carried out")                                                                      \
 	X(replaces, "replace requests carried out")                                                                    \
 	X(deletes, "delete requests carried out")                                                                      \

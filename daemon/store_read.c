@@ -5,7 +5,7 @@
 #include "daemon/stats.h"
 #include "daemon/store.h"
 
-/* A thread's scratch that a large row made larger than this is given back. */
+/* A thread's scratch or value that something large made larger than this is given back. */
 #define SCRATCH_KEPT_BYTES (1024 * 1024)
 
 /* What a record or id costs in a page beside its bytes: enough that a page of tiny ones stays a page. */
@@ -73,8 +73,14 @@ static int read_meta(struct store_reading *reading, const struct engine_tables *
 
 	if (code != 0)
 		return code;
-	reply_encode_meta(&job->reply, job->request.id, found, buffer_span(&reading->value), at);
-	stats_add(metas, 1);
+	if (reading->value.size > job->reply_reserved) {
+		job->reply_needs = reading->value.size;
+	} else {
+		reply_encode_meta(&job->reply, job->request.id, found, buffer_span(&reading->value), at);
+		stats_add(metas, 1);
+	}
+	if (reading->value.capacity > SCRATCH_KEPT_BYTES)
+		buffer_free(&reading->value);
 	return 0;
 }
 
@@ -104,9 +110,15 @@ static bool load_row(void *context, uint64_t seq, const struct engine_row *row)
 	struct record record;
 	const char *reason = "";
 
-	/* At least one; and none that would carry the page beyond what was asked for. */
-	if (load->page.count > 0 && out->size - load->start + row_bytes(row) > load->limit)
+	/* At least one, if there is room for it; and none that would carry the page beyond what was asked for. */
+	if (load->page.count == 0 && row_bytes(row) > load->job->reply_reserved) {
+		load->job->reply_needs = row_bytes(row);
 		return false;
+	}
+	if (load->page.count > 0 && out->size - load->start + row_bytes(row) > load->limit) {
+		load->job->next_record_bytes = row_bytes(row) > load->limit ? row_bytes(row) : 0;
+		return false;
+	}
 	load->code = row_decode(row, &load->reading->scratch, &record, &reason);
 	if (load->code != 0) {
 		failure_set(load->failure, load->code, "record %llu cannot be read: %s", (unsigned long long)seq,
@@ -173,7 +185,7 @@ static int read_page(struct store_reading *reading, const struct engine_tables *
 							   cursor.end, load_row, &load, failure);
 	if (code == 0)
 		code = load.code;
-	if (code != 0)
+	if (code != 0 || job->reply_needs > 0)
 		return code;
 	more = load.page.count > 0 && load.next < cursor.end;
 	buffer_reset(&reading->value);
@@ -205,6 +217,10 @@ static bool list_document(void *context, struct span document)
 	struct listing *listing = context;
 	struct buffer *out = &listing->job->reply;
 
+	if (listing->page.count == 0 && document.size > listing->job->reply_reserved) {
+		listing->job->reply_needs = document.size;
+		return false;
+	}
 	if (listing->page.count > 0 && out->size - listing->start + PAGE_ITEM_BYTES + document.size > listing->limit) {
 		listing->more = true;
 		return false;
@@ -231,7 +247,7 @@ static int read_listing(struct store_reading *reading, const struct engine_table
 	if (tables->layout != LAYOUT_NONE)
 		code = reading->reader->class->reader_documents(
 		    reading->reader, tables, prefix, job->request.has_cursor, after, list_document, &listing, failure);
-	if (code != 0)
+	if (code != 0 || job->reply_needs > 0)
 		return code;
 	buffer_reset(&reading->key);
 	if (listing.more)
@@ -261,6 +277,8 @@ int store_read(struct store_reading *reading, struct job *job)
 		code = read_listing(reading, tables, job, &failure);
 	if (code == 0 && job->reply.failed)
 		code = failure_no_memory(&failure);
+	if (code == 0 && job->reply_needs > 0)
+		buffer_free(&job->reply);
 	if (code == 0)
 		return 0;
 	buffer_free(&job->reply);
