@@ -383,7 +383,7 @@ Test(config_file, whether_settings_changed)
 	    "[quota]\nrequests = 5\nconnections = 4\n",
 	    "[quota 0]\nrequests = 5\nconnections = 3\n",
 	    "[quota]\nrequests = 5\nconnections = 3\n[quota-store *]\ndocuments = 3\n",
-	    "[quota]\nrequests = 5\nrequest-bytes = 3\n",
+	    "[quota]\nrequests = 5\nrequest-bytes = 64M\n",
 	};
 	struct config *old;
 
