@@ -163,9 +163,9 @@ static void preload_faults(const struct stored *of)
 /* In the new process. */
 static void become_daemon(const struct stored *of, pid_t parent)
 {
-	const char *arguments[8 + HARNESS_OPTIONS_MAX] = {daemon_path(), "--socket", of->socket, "--database",
-							  of->database};
-	size_t count = 5;
+	const char *arguments[8 + HARNESS_OPTIONS_MAX] = {daemon_path(), "--config",   "/dev/null", "--socket",
+							  of->socket,	 "--database", of->database};
+	size_t count = 7;
 	int log = open(of->log, O_WRONLY | O_CREAT | O_APPEND, 0600), nothing = open("/dev/null", O_RDONLY);
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
