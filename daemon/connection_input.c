@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "daemon/clock.h"
 #include "daemon/connection.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
@@ -183,6 +184,7 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
 
 	if (count == 0)
 		return;
+	connection->server->now_us = clock_us();
 	connection_touch(connection);
 	if (count < 0) {
 		end_of_input(connection, count);

@@ -5,6 +5,7 @@
 
 #include "daemon/claim.h"
 #include "daemon/connection.h"
+#include "daemon/latency.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 #include "daemon/stats.h"
@@ -409,6 +410,7 @@ void connection_request(struct connection *connection, struct job *job)
 	const char *reason = "";
 	int code = request_decode(span_of(job->frame, job->frame_size), &job->request, &reason);
 
+	job->arrived_us = connection->server->now_us;
 	stats_add(requests, 1);
 	connection_touch(connection);
 	if (code == ERROR_MALFORMED) {
@@ -452,6 +454,7 @@ void connection_answer(struct connection *connection, struct job *job)
 	order_done(&connection->order, job);
 	if (job->refusal != REFUSAL_NONE)
 		connection_job_refused(connection, job);
+	latency_record(job->request.operation, connection->server->now_us - job->arrived_us);
 	if (job->code != 0)
 		send_failure(connection, job);
 	else

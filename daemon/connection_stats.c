@@ -13,6 +13,7 @@
 
 #include "daemon/config.h"
 #include "daemon/connection.h"
+#include "daemon/latency.h"
 #include "daemon/server.h"
 #include "daemon/stats.h"
 #include "daemon/store.h"
@@ -172,6 +173,8 @@ void connection_answer_stats(struct connection *connection, uint64_t id)
 #define X(name, meaning) put(&all, #name, stats_get(name));
 	STATS_LIST(X)
 #undef X
+	latency_stats(&all.pairs);
+	all.count += latency_pairs();
 	put_users(&all, connection, sees_all);
 	put_stores(&all, connection, sees_all);
 	before = out->size;

@@ -40,6 +40,7 @@ struct job {
 	struct store *store;	       /* from hello on */
 	struct session *session;       /* writer thread only */
 	const struct grant *grant;     /* of the connection, which outlives its jobs; from hello's answer on */
+	uint64_t arrived_us;	       /* its last byte */
 	size_t charge;		       /* bytes counted against the limits while the job lives */
 	struct request request;
 

@@ -11,6 +11,7 @@
 #include <utlist.h>
 
 #include "daemon/clock.h"
+#include "daemon/latency.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
 #include "daemon/reader.h"
@@ -67,10 +68,13 @@ static void die(struct server *server)
 	_exit(EXIT_CODE_STORAGE);
 }
 
-static void answer(struct job_list *jobs)
+static void answer(struct server *server, struct job_list *jobs)
 {
 	struct job *job;
 
+	if (jobs->head == NULL)
+		return;
+	server->now_us = clock_us();
 	while ((job = job_list_pop(jobs)) != NULL) {
 		if (job->connection != NULL)
 			connection_answer(job->connection, job);
@@ -118,8 +122,10 @@ static bool answer_at_once(struct server *server)
 	if (!read)
 		job_list_move(&server->to_readers, &reads);
 	stats_add(at_once, (wrote ? writes.count : 0) + (read ? reads.count : 0));
-	answer(wrote ? &writes : &(struct job_list){0});
-	answer(read ? &reads : &(struct job_list){0});
+	if (wrote)
+		answer(server, &writes);
+	if (read)
+		answer(server, &reads);
 	if (fatal)
 		die(server);
 	return wrote || read;
@@ -170,7 +176,7 @@ static void on_wake(uv_poll_t *handle, int status, int events)
 	pthread_mutex_unlock(&server->mutex);
 	server->outstanding -= jobs.count;
 	server->answered = true;
-	answer(&jobs);
+	answer(server, &jobs);
 	if (fatal)
 		die(server);
 }
@@ -285,10 +291,12 @@ static void on_tick(uv_timer_t *handle)
 	DL_FOREACH_SAFE (server->connections, connection, next) {
 		connection_tick(connection, now_ms);
 	}
-	if (server->draining)
+	if (server->draining) {
 		drain_tick(server);
-	else
+	} else {
+		latency_tick();
 		accept_waiting(server);
+	}
 }
 
 static void on_signal(uv_signal_t *handle, int number)

@@ -47,6 +47,7 @@ struct server {
 	void (*on_hangup)(void *context); /* SIGHUP came: read the configuration again. NULL: nobody does. */
 	void *hangup_context;
 	uint64_t started_ms;
+	uint64_t now_us; /* when the input in hand came, or the answers */
 
 	struct connection *connections;
 	uint64_t connection_count;

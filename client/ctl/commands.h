@@ -14,6 +14,9 @@ int command_list(struct ctl *ctl);
 int command_meta(struct ctl *ctl);
 int command_load(struct ctl *ctl);
 
+/* top.c: the daemon's counters again and again */
+int command_top(struct ctl *ctl);
+
 /* write.c: one write to one document */
 int command_append(struct ctl *ctl);
 int command_replace(struct ctl *ctl);

@@ -12,6 +12,11 @@ static const struct command commands[] = {
      "takes.\n",
      command_ping},
     {"stats", COMMAND_STATS, false, 0, 0, "", "the daemon's counters", "", command_stats},
+    {"top", COMMAND_TOP, false, 0, 0, "", "what the daemon is doing, look after look",
+     "Rates since the last look, and how long requests took in the last ten to twenty seconds, from the arrival of "
+     "their\n"
+     "last byte to their answer. Ends with --count, or when it is interrupted.\n",
+     command_top},
     {"list", COMMAND_LIST, false, 0, 1, "[PREFIX]", "the ids of documents, those that begin with PREFIX",
      "One id per line, in the order of their bytes. Control characters and others that are not seen are written as\n"
      "\\n or \\u001b, and a backslash is doubled; --escaped takes ids in this form.\n",

@@ -9,7 +9,7 @@
 
 #define ALL                                                                                                            \
 	(COMMAND_PING | COMMAND_STATS | COMMAND_LIST | COMMAND_META | COMMAND_LOAD | COMMAND_APPEND |                  \
-	 COMMAND_REPLACE | COMMAND_DELETE | COMMAND_REPLAY | COMMAND_EXPORT | COMMAND_IMPORT)
+	 COMMAND_REPLACE | COMMAND_DELETE | COMMAND_REPLAY | COMMAND_EXPORT | COMMAND_IMPORT | COMMAND_TOP)
 #define ONE_WRITE (COMMAND_APPEND | COMMAND_REPLACE | COMMAND_DELETE)
 #define WRITES	  (ONE_WRITE | COMMAND_REPLAY | COMMAND_IMPORT)
 #define RECORDS	  (COMMAND_APPEND | COMMAND_REPLACE)
@@ -44,7 +44,9 @@
 	X(CONTINUE, "continue", 0, NULL, COMMAND_REPLAY | COMMAND_IMPORT, "go on after a failure")                     \
 	X(MERGE, "merge", 0, NULL, COMMAND_IMPORT, "apply every line to what is there: append to existing documents")  \
 	X(OVERWRITE, "overwrite", 0, NULL, COMMAND_IMPORT, "delete a document that exists before its first line")      \
-	X(STORE, "store", 0, "NAME", COMMAND_IMPORT, "the store whose lines are taken from a session (default main)")
+	X(STORE, "store", 0, "NAME", COMMAND_IMPORT, "the store whose lines are taken from a session (default main)")  \
+	X(INTERVAL, "interval", 'i', "SECONDS", COMMAND_TOP, "between two looks (default 1)")                          \
+	X(LOOKS, "count", 'n', "N", COMMAND_TOP, "end after so many looks (default: when interrupted)")
 
 enum option_id {
 #define OPTION_ID(id, name, letter, argument, commands, help) OPTION_##id,
@@ -195,6 +197,10 @@ static bool apply_value(struct options *options, enum option_id id, const char *
 		return parse_choice(value, "committed", "synced", &options->durability);
 	case OPTION_KIND:
 		return parse_choice(value, "entirety", "since", &options->kind);
+	case OPTION_INTERVAL:
+		return parse_timeout(value, &options->interval_ms) && options->interval_ms > 0;
+	case OPTION_LOOKS:
+		return parse_number(&value, &options->count) && *value == '\0' && options->count > 0;
 	case OPTION_EXPECT:
 		options->has_expect = true;
 		return parse_position(value, &options->expect);
@@ -313,6 +319,7 @@ static void set_defaults(struct options *options)
 	    .socket_origin = "the default",
 	    .durability = KYNETA_STORE_DEFAULT,
 	    .timeout_ms = 5000,
+	    .interval_ms = 1000,
 	    .version = "",
 	    .kind = KYNETA_STORE_SINCE,
 	    .store = "main",

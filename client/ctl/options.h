@@ -26,6 +26,7 @@ enum command_bit {
 	COMMAND_REPLAY = 1 << 8,
 	COMMAND_EXPORT = 1 << 9,
 	COMMAND_IMPORT = 1 << 10,
+	COMMAND_TOP = 1 << 11,
 };
 
 /* One command of kyneta-storectl. */
@@ -56,6 +57,9 @@ struct options {
 	int durability;					      /* enum kyneta_store_durability */
 	bool exclusive;
 	int timeout_ms; /* -1: wait for ever */
+
+	int interval_ms; /* top */
+	uint64_t count;	 /* top; 0: until interrupted */
 
 	bool json;
 	bool escaped;

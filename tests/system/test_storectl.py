@@ -106,6 +106,23 @@ def _():
         run(daemon, "meta", "b", status=NOT_FOUND)
         stats = json.loads(run(daemon, "stats", "--json"))
         expect_equal(stats["deletes"], 2)
+        if not 0 < stats["delete_p50_us"] <= stats["delete_p99_us"] <= stats["delete_max_us"]:
+            raise AssertionError("no latencies: %r" % stats)
+
+
+@test("top looks again and again, and counts what happened between two looks")
+def _():
+    with Daemon() as daemon:
+        run(daemon, "append", "a", "--meta", META, "--entry", "x")
+        looks = [json.loads(line) for line in run(daemon, "top", "--json", "-n", "3", "-i", "0.01").splitlines()]
+        expect_equal(len(looks), 3)
+        for look in looks:
+            expect_equal(look["append"]["perSecond"], 0)        # it was before the first look
+            if not look["append"]["p50Us"] > 0 or not look["requestsPerSecond"] > 0:
+                raise AssertionError("not what happened: %r" % look)
+        expect_in("append\t", run(daemon, "top", "-n", "1", "-i", "0.01"))
+        run(daemon, "top", "-n", "0", status=USAGE)
+        run(daemon, "top", "-i", "0", status=USAGE)
 
 
 @test("a write that expects a position")
@@ -301,7 +318,7 @@ def _():
 @test("help, version and mistakes on the command line")
 def _():
     expect_in("exit status:", run(None, "--help"))
-    for name in ("ping", "stats", "list", "meta", "load", "append", "replace", "delete", "replay", "export", "import"):
+    for name in ("ping", "stats", "top", "list", "meta", "load", "append", "replace", "delete", "replay", "export", "import"):
         expect_in("usage: kyneta-storectl " + name, run(None, "help", name))
         expect_equal(run(None, name, "--help"), run(None, "help", name))
     expect_in("kyneta-storectl ", run(None, "--version"))
