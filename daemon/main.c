@@ -122,6 +122,9 @@ int main(int argc, char **argv)
 	sigset_t hangup; /* waits until there is a loop that reads the configuration again */
 	int code, finished;
 
+	sigemptyset(&hangup);
+	sigaddset(&hangup, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &hangup, NULL);
 	switch (config_read(&daemon.config, argc, argv, &complaints)) {
 	case CONFIG_DONE:
 		return EXIT_CODE_OK;
@@ -133,9 +136,6 @@ int main(int argc, char **argv)
 		break;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&hangup);
-	sigaddset(&hangup, SIGHUP);
-	pthread_sigmask(SIG_BLOCK, &hangup, NULL);
 	log_set_level((enum log_level)daemon.config->log_level);
 	descriptors = raise_descriptor_limit(daemon.config);
 	if (descriptors < OTHER_DESCRIPTORS)
