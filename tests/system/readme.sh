@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 #
-# readme.sh [--print] - README.md's table of options is the daemon's own; --print prints the rows as they must stand there.
+# readme.sh [--print] - README.md's table of options is the daemon's own, and its links lead somewhere; --print prints the
+# rows as they must stand there.
 set -euo pipefail
 
 rows() {
@@ -18,7 +19,7 @@ mapfile -t expected < <(rows)
 # Rows of five columns that begin with an option: those of the table.
 mapfile -t found < <(grep -E '^\| `--[a-z-]+` \|.*\|.*\|.*\|.*\|$' README.md)
 status=0
-echo "1..$((${#expected[@]} + 1))"
+echo "1..$((${#expected[@]} + 2))"
 for row in "${expected[@]}"; do
 	if printf '%s\n' "${found[@]}" | grep -qxF -- "$row"; then
 		echo "ok - README.md has ${row:0:40}"
@@ -31,6 +32,22 @@ if [ ${#found[@]} -eq ${#expected[@]} ]; then
 	echo "ok - README.md has no other options"
 else
 	echo "not ok - README.md has ${#found[@]} rows, the daemon ${#expected[@]} options"
+	status=1
+fi
+
+# Links to files, and to headings: in lower case, blanks are dashes.
+missing=()
+while read -r link; do
+	case "$link" in
+	http*) ;;
+	'#'*) grep -E '^#+ ' README.md | sed -E 's/^#+ //' | tr 'A-Z ' 'a-z-' | tr -dc 'a-z0-9\n-' | grep -qxF -- "${link#?}" || missing+=("$link") ;;
+	*) [ -e "$link" ] || missing+=("$link") ;;
+	esac
+done < <(grep -oE '\]\([^)]+\)' README.md | sed -e 's/^](//' -e 's/)$//')
+if [ ${#missing[@]} -eq 0 ]; then
+	echo "ok - every link of README.md leads somewhere"
+else
+	echo "not ok - README.md has links to what is not there: ${missing[*]}"
 	status=1
 fi
 exit $status
