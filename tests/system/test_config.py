@@ -32,6 +32,7 @@ class Configured(Daemon):
 
     def __init__(self, text="", **options):
         super().__init__(**options)
+        os.mkdir(os.path.join(self.directory, "ini.d"))
         self.file = os.path.join(self.directory, "ini")
         self.options["config"] = self.file
         self.write(text)
@@ -47,7 +48,6 @@ class Configured(Daemon):
         """All at once, since it may be read at any time."""
         path = self.file
         if drop_in is not None:
-            os.makedirs(self.file + ".d", exist_ok=True)
             path = os.path.join(self.file + ".d", drop_in)
         with open(path + "~", "w", encoding="utf-8") as file:
             file.write(text)
@@ -285,16 +285,19 @@ def _():
         expect_equal(len(store.load_all("doc")[0]), 1001, "records")
 
 
-def hangup_at(call):
-    """What makes SIGHUP come at each such system call."""
-    return ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", "inject=%s:signal=SIGHUP" % call]
+def hangup_at(call, when="1+"):
+    """What makes SIGHUP come at such system calls: each, or the one of this number."""
+    return ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e",
+            "inject=%s:signal=SIGHUP:when=%s" % (call, when)]
 
 
 @test("SIGHUP while it starts is answered once it serves")
 def _():
-    with Configured(wrapper=hangup_at("flock"), environment=TRACED) as daemon:
-        wait_for("the reload", lambda: READ_AGAIN in daemon.lines())
-        end(daemon)
+    # While it reads the folder of drop-ins, and when it takes its locks.
+    for call in "getdents64", "flock":
+        with Configured(wrapper=hangup_at(call, "1"), environment=TRACED) as daemon:
+            wait_for("the reload", lambda: READ_AGAIN in daemon.lines())
+            end(daemon)
 
 
 @test("SIGHUP while it ends does not keep it from closing the database")
