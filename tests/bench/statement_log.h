@@ -7,8 +7,8 @@
  * pragmas and checkpoints. raw.c carries them out again.
  *
  * The log is memory shared between the two, so that nothing is written to the disk that is being measured. Noting a
- * statement takes time, so a daemon that is measured does not: the same work is done once more for this. Of values only those of up to LOG_VALUE_MAX bytes are
- * kept, and all of the first parameter's, which are keys; of others the size.
+ * statement takes time, so a daemon that is measured does not: the same work is done once more for this. Of values only
+ * those of up to LOG_VALUE_MAX bytes are kept, and all of the first parameter's, which are keys; of others the size.
  */
 #ifndef KYNETA_BENCH_STATEMENT_LOG_H
 #define KYNETA_BENCH_STATEMENT_LOG_H
