@@ -248,37 +248,74 @@ int kyneta_store_list_doc_ids(kyneta_store *store, const char *prefix, size_t pr
 	return finish(store, &waiter, code, false);
 }
 
-/* One counter. Values that are neither a number nor a text belong to later versions. */
-static bool forward_stat(const struct waiter *waiter, struct unpack *pairs)
-{
-	struct span name, text;
-	uint64_t number;
+/* Counters on their way to the caller. A map's are told with its name and a dot before theirs. */
+struct counters {
+	const struct waiter *waiter;
+	struct unpack unpack;
+	struct buffer name;
+};
 
-	if (!unpack_str(pairs, &name))
-		return false;
-	if (unpack_uint(pairs, &number))
-		return waiter->each_stat(waiter->context, (const char *)name.data, name.size, number, NULL, 0);
-	if (unpack_str(pairs, &text))
-		return waiter->each_stat(waiter->context, (const char *)name.data, name.size, 0,
-					 text.size > 0 ? (const char *)text.data : "", text.size);
-	return unpack_skip(pairs);
+enum told { TOLD, TOLD_ENOUGH, TOLD_NO_MEMORY };
+
+static enum told tell_pairs(struct counters *counters, uint32_t pairs);
+
+/* One counter, whose name is in the buffer. Values that are neither number, text nor map belong to later versions. */
+static enum told tell_counter(struct counters *counters)
+{
+	const struct waiter *waiter = counters->waiter;
+	struct unpack *unpack = &counters->unpack;
+	const char *name = (const char *)counters->name.data;
+	size_t size = counters->name.size;
+	struct span text;
+	uint64_t number;
+	uint32_t pairs;
+	bool more;
+
+	if (unpack_map(unpack, &pairs)) {
+		buffer_append_byte(&counters->name, '.');
+		return tell_pairs(counters, pairs);
+	}
+	if (unpack_uint(unpack, &number))
+		more = waiter->each_stat(waiter->context, name, size, number, NULL, 0);
+	else if (unpack_str(unpack, &text))
+		more = waiter->each_stat(waiter->context, name, size, 0, text.size > 0 ? (const char *)text.data : "",
+					 text.size);
+	else
+		more = unpack_skip(unpack);
+	return more ? TOLD : TOLD_ENOUGH;
+}
+
+static enum told tell_pairs(struct counters *counters, uint32_t pairs)
+{
+	size_t outer = counters->name.size;
+	enum told told = TOLD;
+	struct span name;
+
+	for (uint32_t i = 0; told == TOLD && i < pairs; i++) {
+		if (!unpack_str(&counters->unpack, &name))
+			return TOLD_ENOUGH;
+		counters->name.size = outer;
+		buffer_append(&counters->name, name.data, name.size);
+		told = counters->name.failed ? TOLD_NO_MEMORY : tell_counter(counters);
+	}
+	return told;
 }
 
 static void done_stats(void *context, const struct kyneta_store_answer *answer)
 {
 	/* Every answer is the first member of a full one. */
 	const struct full_answer *full = (const struct full_answer *)answer;
+	struct counters counters = {.waiter = context, .name = BUFFER_EMPTY};
 	struct waiter *waiter = context;
-	struct unpack pairs;
 
 	done(context, answer);
 	if (answer->error != NULL || waiter->each_stat == NULL)
 		return;
-	pairs = full->reply->stats;
-	for (uint32_t i = 0; i < full->reply->stats_count; i++) {
-		if (!forward_stat(waiter, &pairs))
-			return;
-	}
+	counters.unpack = full->reply->stats;
+	if (tell_pairs(&counters, full->reply->stats_count) == TOLD_NO_MEMORY)
+		waiter->code = failure_fill(waiter->error, KYNETA_STORE_EMEMORY, KYNETA_STORE_NO_OUTCOME,
+					    "no memory for the name of a counter");
+	buffer_free(&counters.name);
 }
 
 int kyneta_store_stats(kyneta_store *store, kyneta_store_stat_fn each, void *context, struct kyneta_store_error *error)

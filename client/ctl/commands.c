@@ -40,6 +40,10 @@ int command_ping(struct ctl *ctl)
 	return CTL_OK;
 }
 
+/* A counter's name, with those of the maps that it is in; how many columns most of them fit in. */
+#define STAT_NAME_SIZE	1024
+#define STAT_NAME_WIDTH 52
+
 static bool ends_with(const char *text, size_t size, const char *end)
 {
 	size_t end_size = strlen(end);
@@ -51,7 +55,7 @@ static bool show_stat(void *context, const char *name, size_t name_size, uint64_
 		      size_t text_size)
 {
 	struct ctl *ctl = context;
-	char shown[128];
+	char shown[STAT_NAME_SIZE];
 
 	snprintf(shown, sizeof(shown), "%.*s", (int)name_size, name);
 	if (text != NULL)
@@ -71,7 +75,7 @@ int command_stats(struct ctl *ctl)
 	rc = ctl_open(ctl, ctl_access(ctl));
 	if (rc != CTL_OK)
 		return rc;
-	output_begin(&ctl->output, 32);
+	output_begin(&ctl->output, STAT_NAME_WIDTH);
 	rc = kyneta_store_stats(ctl->handle.store, show_stat, ctl, &error);
 	if (rc != 0)
 		return ctl_error(ctl, SPAN_NONE, &error);

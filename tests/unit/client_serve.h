@@ -83,12 +83,21 @@ static inline void serve_list(struct served *served, const struct request *reque
 static inline void serve_stats(struct served *served, const struct request *request)
 {
 	struct buffer *out = &served->fake.out;
-	size_t mark = stats_begin(out, request->id, 3);
+	struct buffer user = BUFFER_EMPTY, users = BUFFER_EMPTY;
+	size_t mark = stats_begin(out, request->id, 5);
 
 	stats_uint(out, "requests", 12345);
 	stats_text(out, "version", SPAN_LITERAL("fake"));
 	stats_text(out, "empty", SPAN_LITERAL(""));
+	stats_uint(&user, "connections", 3);
+	stats_text(&user, "name", SPAN_LITERAL("anna"));
+	stats_map(&users, "1000", 2, buffer_span(&user));
+	stats_map(&users, "nobody", 0, SPAN_NONE);
+	stats_map(out, "users", 2, buffer_span(&users));
+	stats_uint(out, "last", 7);
 	stats_end(out, mark);
+	buffer_free(&user);
+	buffer_free(&users);
 }
 
 static inline void serve_one(struct served *served, const struct request *request)

@@ -313,7 +313,10 @@ KYNETA_STORE_API int kyneta_store_sync(kyneta_store *store, struct kyneta_store_
 /* kyneta_store_ping(…) - a round trip to the daemon. */
 KYNETA_STORE_API int kyneta_store_ping(kyneta_store *store, struct kyneta_store_error *error);
 
-/* kyneta_store_stats(…) - the daemon's counters, in a stable order. A value is a number (text NULL) or a text. */
+/*
+ * kyneta_store_stats(…) - the daemon's counters, in a stable order. A value is a number (text NULL) or a text. Those of
+ * a map are named after it: "users.1000.connections".
+ */
 typedef bool (*kyneta_store_stat_fn)(void *context, const char *name, size_t name_size, uint64_t number,
 				     const char *text, size_t text_size);
 KYNETA_STORE_API int kyneta_store_stats(kyneta_store *store, kyneta_store_stat_fn each, void *context,
