@@ -28,7 +28,7 @@ HARMLESS = re.compile(r"WARNING: skipping paragraph macro: PP (empty|after S[HS]
 PROGRAM_PAGES = {"kyneta-stored.8", "kyneta-storectl.1", "kyneta-stored.conf.5", "kyneta-store-protocol.7", "libkyneta-store.3"}
 
 # Pages of others that ours may name.
-ELSEWHERE = {"fork(2)", "poll(2)"}
+ELSEWHERE = {"fork(2)", "poll(2)", "sd_listen_fds(3)", "sqlite3(1)", "systemd(1)", "systemd.service(5)", "systemd.socket(5)"}
 
 
 def run(*command, cwd=None):
