@@ -125,7 +125,7 @@ int listener_open(const char *path, unsigned mode, gid_t group, int *fd, char *m
 			snprintf(message, size, "cannot listen on %s: %s", path, strerror(errno));
 		goto fail;
 	}
-	if (group != (gid_t)-1 && set_group(path, mode, group) != 0) {
+	if (group != (gid_t)-1 && set_group(address.sun_path, mode, group) != 0) {
 		snprintf(message, size, "cannot give %s to group %u (socket-group): %s", path, (unsigned)group,
 			 strerror(errno));
 		unlink(path);
