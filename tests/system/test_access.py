@@ -5,14 +5,16 @@ import errno
 import grp
 import os
 import pwd
+import shutil
 import signal
 import sqlite3
 import stat
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
-from harness import START_SECONDS, expect_equal, main, test  # noqa: E402
+from harness import ROOT, START_SECONDS, expect_equal, main, test  # noqa: E402
 from kyneta_store_client import (APPEND, CURRENT_META, DELETE, EXCLUSIVE, LIST_DOC_IDS, LOAD_ALL, NOT_APPLIED, PING,  # noqa: E402
                                  READ_ONLY, STATS, Store, entry, meta)
 from peers import ReachableDaemon, connect_as  # noqa: E402
@@ -360,6 +362,44 @@ def _():
             status, told = daemon.storectl(*words, uid=uid)
             expect_equal((status, told.count("\n"), "denied" in told, rule in told), (1, 1, True, True), told)
         expect_equal(stats(daemon)["denied"], 2, "connections and hellos that were denied")
+
+
+ATTEMPTS = 20
+SCRIPT = """
+import { createDaemonStore } from "./js/src/index.js"
+for (let i = 0; i < %d; i++) {
+  try {
+    await (await createDaemonStore({ path: process.argv[2] })).close()
+    console.log("opened")
+  } catch (error) {
+    console.log(error.code, error.message)
+  }
+}
+""" % ATTEMPTS
+
+
+def reachable_program(daemon, name):
+    """The program where every user can run it: it may be installed in root's home."""
+    path = os.path.realpath(shutil.which(name))
+    folders = [path[:at] for at, letter in enumerate(path) if letter == "/" and at > 0]
+    if all(os.stat(folder).st_mode & stat.S_IXOTH for folder in folders):
+        return path
+    return shutil.copy(path, daemon.directory)
+
+
+@test("the JavaScript client as another user: each attempt is told the rule, whenever its hello comes")
+def _():
+    with ReachableDaemon("[access]\nusers = %d\n" % ANNA) as daemon:
+        shutil.copytree(os.path.join(ROOT, "client", "js", "src"), os.path.join(daemon.directory, "js", "src"))
+        shutil.copy(os.path.join(ROOT, "client", "js", "package.json"), os.path.join(daemon.directory, "js"))
+        script = os.path.join(daemon.directory, "attempts.mjs")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(SCRIPT)
+        node = reachable_program(daemon, "node")
+        for uid, expected in ((BERT, "denied [access] lists neither this user nor any of its groups"), (ANNA, "opened")):
+            told = subprocess.run([node, script, daemon.socket], user=uid, group=uid, extra_groups=[], cwd="/",
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, timeout=START_SECONDS)
+            expect_equal(told.stdout.decode().splitlines(), [expected] * ATTEMPTS, "uid %d" % uid)
 
 
 if __name__ == "__main__":

@@ -160,6 +160,33 @@ Test(client, refusals_that_pass_are_tried_again)
 	fake_end(&fake);
 }
 
+Test(client, who_is_turned_away_does_not_come_back)
+{
+	struct outcome outcome = {.calls = 0};
+	struct kyneta_store_options options;
+	struct kyneta_store_error error;
+	kyneta_store *store;
+	struct fake fake;
+
+	fake_start(&fake);
+	options = fake_options(&fake);
+	store = client_new(&options);
+	client_append(store, "a", &outcome);
+	kyneta_store_process(store);
+	fake_accept(&fake);
+	/* Nobody asks for its hello: the connection is closed right behind the word. */
+	fake_refuse(&fake, 0, ERROR_DENIED, OUTCOME_NONE);
+	fake_cut(&fake);
+	cr_assert_eq(kyneta_store_process(store), KYNETA_STORE_EDENIED);
+	cr_assert_outcome(outcome, KYNETA_STORE_EDENIED, KYNETA_STORE_NOT_APPLIED);
+	cr_assert_eq(client_status(store).state, KYNETA_STORE_CLOSED);
+	cr_assert_eq(kyneta_store_timeout(store), -1);
+	cr_assert_eq(kyneta_store_ping(store, &error), KYNETA_STORE_EDENIED);
+	cr_assert_str_eq(error.message, "denied");
+	kyneta_store_free(store);
+	fake_end(&fake);
+}
+
 Test(client, final_refusal_ends_the_handle_also_on_a_reconnect)
 {
 	struct outcome sent = {.calls = 0}, unsent = {.calls = 0}, late = {.calls = 0};

@@ -510,6 +510,13 @@ play("hello: other refusals are final, and say why", async played => {
   }
 })
 
+play("who is turned away at the door is told why, and does not come back", async played => {
+  const opening = createDaemonStore({ path: played.socket, reconnect: FAST })
+  const connection = await played.accept()
+  connection.send([0, 401, "[access] lists neither this user nor any of its groups"])
+  equal((await refused(opening, /^\[access\] lists neither/)).code, "denied")
+})
+
 play("refused when it comes back: calls reject, settled writes are told, nothing hangs", async played => {
   const errors = []
   const states = []
