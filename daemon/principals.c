@@ -8,22 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/log.h"
-
 #define SEPARATORS " \t,"
 
-/* A word as it is quoted in a message, and names of users as long as any system takes. */
+/* Names of users as long as any system takes. */
 #define WORD_SIZE 128
 
 enum lookup { LOOKUP_USER, LOOKUP_GROUP };
 
 static int fail(char *message, const char *what, const char *word, const char *why)
 {
-	char quoted[WORD_SIZE];
-
-	log_escape(word, strlen(word), quoted, sizeof(quoted));
-	snprintf(message, PRINCIPALS_MESSAGE_SIZE, "%s \"%.120s\"%s%.64s", what, quoted, why[0] == '\0' ? "" : ": ",
-		 why);
+	snprintf(message, PRINCIPALS_MESSAGE_SIZE, "%s \"%.120s\"%s%.64s", what, word, why[0] == '\0' ? "" : ": ", why);
 	return -1;
 }
 

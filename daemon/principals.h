@@ -24,8 +24,8 @@ struct principals {
 #define PRINCIPALS_MESSAGE_SIZE 256
 
 /*
- * principals_add(list, text, message) - add the words of @text. 0; or -1 and @message says what is wrong with them (it
- * is empty if there was no memory).
+ * principals_add(list, text, message) - add the words of @text. 0; or -1 and @message says what is wrong with them, and
+ * may quote anything (it is empty if there was no memory).
  * principals_add_groups(list, text, message) - the same for words that name groups, with or without @.
  */
 int principals_add(struct principals *list, const char *text, char message[PRINCIPALS_MESSAGE_SIZE]);

@@ -138,6 +138,21 @@ def _():
         expect_equal(1 <= lines < 10, True, "%d lines" % lines)
 
 
+@test("a stranger whose hello comes late hears the answer all the same")
+def _():
+    with ReachableDaemon("[access]\nusers =\n") as daemon:
+        # It is waited for only a moment, which may be too short for a test on a busy machine: but not each time.
+        for attempt in range(1, 51):
+            with connect_as(daemon, BERT) as stranger:
+                until("it is turned away", lambda: stats(daemon)["denied"] == attempt)
+                try:
+                    expect_equal(stranger.hello()[:2], [0, DENIED], "what is answered")
+                    return
+                except ConnectionError:
+                    pass
+        raise AssertionError("its hello never gets through")
+
+
 @test("strangers that stay on the line keep nobody out")
 def _():
     with ReachableDaemon("[access]\nusers = %d\n" % ANNA, max_connections=2) as daemon:
@@ -218,15 +233,15 @@ def _():
 @test("of several sections the closest decides; names fold as SQLite folds them")
 def _():
     rules = """
-[store *]
-read =
-[store notes_*]
-read = %d
-[store notes_private*]
-read = %d
 [store notes_privately]
 write = %d
-""" % (ANNA, BERT, CARL)
+[store notes_private*]
+read = %d
+[store notes_*]
+read = %d
+[store *]
+read =
+""" % (CARL, BERT, ANNA)
     names = ("else", "notes_all", "notes_private", "notes_privately")
     allowed = {"else": (), "notes_all": (ANNA,), "notes_private": (BERT,), "notes_privately": (CARL,)}
     with ReachableDaemon(rules) as daemon:
