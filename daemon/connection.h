@@ -164,7 +164,7 @@ void connection_refused(struct connection *connection, enum refusal_kind refusal
 
 /*
  * connection_within_quota(connection, charge) - may its user have one more request in flight, of so many bytes? If not
- * its connections are held back until connection_quota_freed(account).
+ * its connections are held back until connection_quota_freed(account), which is for accounts that are waited for.
  */
 bool connection_within_quota(struct connection *connection, uint64_t charge);
 void connection_quota_freed(struct account *account);

@@ -163,8 +163,6 @@ void connection_quota_freed(struct account *account)
 {
 	struct connection *connection;
 
-	if (!account->waited_for)
-		return;
 	account->waited_for = false;
 	DL_FOREACH2(account->connections, connection, account_next)
 	{

@@ -43,7 +43,8 @@ void connection_discharge(struct connection *connection, struct job *job)
 	server->in_flight--;
 	connection->account->request_bytes -= job->charge;
 	connection->account->in_flight--;
-	connection_quota_freed(connection->account);
+	if (connection->account->waited_for)
+		connection_quota_freed(connection->account);
 	stats_set(request_bytes, server->request_bytes);
 	stats_set(requests_in_flight, server->in_flight);
 	connection_touch(connection);

@@ -368,6 +368,20 @@ def _():
             expect_equal(hello_code(daemon, BERT, access=READ_ONLY), 0, "the rules before the mistake")
 
 
+@test("the rules that README.md shows are good ones")
+def _():
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+        shown = file.read().split("```ini\n")[1].split("```")[0]
+    daemon = ReachableDaemon(shown)
+    checked = subprocess.run(daemon.command() + ["--check-config"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT)
+    shutil.rmtree(daemon.directory)
+    told = " ".join(checked.stdout.decode().split())
+    expect_equal(checked.returncode, 0, told)
+    for line in ("users = www-data 1000 ;", "read = ;", "www-data = notes_* drafts ;", "documents = 100000 ;"):
+        expect_equal(line in told, True, "%r in %r" % (line, told))
+
+
 @test("kyneta-storectl as another user: one line that names the rule, and no endless trying")
 def _():
     with ReachableDaemon("[access]\nusers = %d\n[store *]\nread = %d\n" % (ANNA, ANNA)) as daemon:
