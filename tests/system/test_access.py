@@ -407,15 +407,6 @@ for (let i = 0; i < %d; i++) {
 """ % ATTEMPTS
 
 
-def reachable_program(daemon, name):
-    """The program where every user can run it: it may be installed in root's home."""
-    path = os.path.realpath(shutil.which(name))
-    folders = [path[:at] for at, letter in enumerate(path) if letter == "/" and at > 0]
-    if all(os.stat(folder).st_mode & stat.S_IXOTH for folder in folders):
-        return path
-    return shutil.copy(path, daemon.directory)
-
-
 @test("the JavaScript client as another user: each attempt is told the rule, whenever its hello comes")
 def _():
     with ReachableDaemon("[access]\nusers = %d\n" % ANNA) as daemon:
@@ -424,7 +415,7 @@ def _():
         script = os.path.join(daemon.directory, "attempts.mjs")
         with open(script, "w", encoding="utf-8") as file:
             file.write(SCRIPT)
-        node = reachable_program(daemon, "node")
+        node = daemon.reachable(os.path.realpath(shutil.which("node")))
         for uid, expected in ((BERT, "denied [access] lists neither this user nor any of its groups"), (ANNA, "opened")):
             told = subprocess.run([node, script, daemon.socket], user=uid, group=uid, extra_groups=[], cwd="/",
                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True, timeout=START_SECONDS)
