@@ -107,9 +107,12 @@ static int read_text(struct sqlite_engine *engine, const char *sql, const char *
 	out[0] = '\0';
 	if (result == SQLITE_OK)
 		result = sqlite3_step(statement);
-	if (result == SQLITE_ROW)
+	if (result == SQLITE_ROW) {
 		snprintf(out, size, "%s", (const char *)sqlite3_column_text(statement, 0));
-	else
+		/* To its end: what a statement changes it commits there. */
+		result = sqlite3_step(statement);
+	}
+	if (result != SQLITE_DONE)
 		code = sqlite_trouble(engine->db, result, STAGE_STATEMENT, what, failure);
 	sqlite3_finalize(statement);
 	return code;

@@ -498,6 +498,20 @@ Test(sqlite_faults, failed_sync_when_taking_is_no_start)
 	assert_ok(class->take(engine, &failure));
 }
 
+/* SQLite says "wal" first and commits the change then. */
+Test(sqlite_faults, failed_switch_to_the_log_is_told)
+{
+	other_program("CREATE TABLE t (x)");
+	open_engine();
+	sync_error = EIO;
+	sync_suffix = "-journal";
+	cr_assert_eq(class->take(engine, &failure), ERROR_IO_ERROR);
+	cr_assert(failure.fatal);
+	sync_error = 0;
+	assert_ok(class->take(engine, &failure));
+	cr_assert(file_there("-wal"));
+}
+
 Test(sqlite_faults, failed_checkpoint_when_closing_is_told)
 {
 	open_store();
