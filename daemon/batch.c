@@ -62,6 +62,21 @@ static void fail_from(struct job *job, const struct failure *failure)
 	job->refusal = REFUSAL_NONE;
 }
 
+/*
+ * Fails a job, its own fault or not. One that was carried out before, and asks only what became of it, must not hear
+ * that it was not applied; nor can it hear where its document stands, or that it is synced. So it hears nothing, and
+ * will be sent again.
+ */
+static void fail_job(struct job *job, const struct failure *failure, enum error_outcome outcome)
+{
+	bool done = is_write(job) && session_recall(job->session, job) && job->duplicate;
+
+	fail_from(job, failure);
+	job->outcome = outcome;
+	job->duplicate = false;
+	job->unanswered = done && outcome == OUTCOME_NOT_APPLIED;
+}
+
 /* ---- before the transaction ---- */
 
 static int read_claim(struct batch *batch, struct job *job, const char *store_key, struct failure *failure)
@@ -99,7 +114,8 @@ static bool is_limited(const struct job *job)
 	return false;
 }
 
-static void run_hello(struct batch *batch, struct job *job)
+/* False: fatal. */
+static bool run_hello(struct batch *batch, struct job *job)
 {
 	const struct hello *hello = &job->request.hello;
 	struct failure failure = {0};
@@ -126,10 +142,13 @@ static void run_hello(struct batch *batch, struct job *job)
 		job->refusal = denied ? REFUSAL_DENIED : REFUSAL_NONE;
 		session_close(&batch->sessions, job->session);
 		job->session = NULL;
-		return;
+		if (failure.fatal)
+			log_write(LOG_CRITICAL, "taking the database in use failed: %s", failure.message);
+		return !failure.fatal;
 	}
 	job->store->sessions++;
 	job->through = session_through(job->session);
+	return true;
 }
 
 /* Everything of that connection was answered before, in earlier batches. */
@@ -187,20 +206,18 @@ static int run_write(struct batch *batch, struct job *job, struct attempt *attem
 	int code = 0;
 
 	job->duplicate = false;
-	if (!job->preset && !job->set_aside)
+	if (!job->preset)
 		job_fail(job, 0, OUTCOME_NONE, NULL);
 	/* First of all what became of it before: nothing that has changed since may deny a write that was carried out.
 	 */
 	if (session_recall(job->session, job)) {
 		if (job->duplicate)
 			attempt->want_sync |= wants_sync(batch, job);
-	} else if (!job->preset && !job->set_aside && !session_latched(job->session, job)) {
+	} else if (!job->preset && !session_latched(job->session, job)) {
 		code = write_it(batch, job, attempt, failure);
 	}
 	if (code == 0 && (job->duplicate || job->code == ERROR_CONFLICT))
 		code = store_position(&batch->stores, job, &job->at, failure);
-	if (code == 0 && !session_record(&batch->sessions, job->session, job))
-		code = failure_set(failure, ERROR_IO_ERROR, "out of memory");
 	return code;
 }
 
@@ -211,8 +228,14 @@ static int run_job(struct batch *batch, struct job *job, struct attempt *attempt
 		return job->set_aside ? 0 : run_claim(batch, job, failure);
 	if (job->kind == JOB_PAIR)
 		return job->set_aside ? 0 : stores_write_pairing(&batch->stores, job->store, failure);
-	if (is_write(job))
-		return run_write(batch, job, attempt, failure);
+	if (is_write(job)) {
+		/* What was set aside keeps the failure that it has. */
+		int code = job->set_aside ? 0 : run_write(batch, job, attempt, failure);
+
+		if (code == 0 && !session_record(&batch->sessions, job->session, job))
+			code = failure_set(failure, ERROR_IO_ERROR, "out of memory");
+		return code;
+	}
 	if (is_operation(job, OPERATION_RESUME))
 		session_resume(&batch->sessions, job->session);
 	else if (is_operation(job, OPERATION_SYNC))
@@ -319,9 +342,7 @@ static void fail_all(struct job_list *jobs, const struct failure *failure, enum 
 		/* What was refused before the database had a say stays refused. */
 		if (job->kind == JOB_LEAVE || job->kind == JOB_HELLO || job->preset || job->set_aside)
 			continue;
-		fail_from(job, failure);
-		job->outcome = outcome;
-		job->duplicate = false;
+		fail_job(job, failure, outcome);
 	}
 }
 
@@ -389,7 +410,7 @@ static enum log_level failure_level(const struct batch *batch, const struct fail
 /* The batch goes on without the job at which it failed. */
 static void set_aside(struct batch *batch, struct job *job, const struct failure *failure)
 {
-	fail_from(job, failure);
+	fail_job(job, failure, OUTCOME_NOT_APPLIED);
 	job->set_aside = true;
 	if (failure->code == ERROR_INCOMPATIBLE_FORMAT && job->store != NULL) {
 		job->store->stale = true;
@@ -427,6 +448,9 @@ static bool run_transaction(struct batch *batch, struct job_list *jobs, bool *fa
 				return false;
 			}
 		}
+		/* Once: what fails without doing anything would do so for ever. */
+		if (attempt->culprit != NULL && attempt->culprit->set_aside)
+			attempt->culprit = NULL;
 		if (attempt->culprit != NULL)
 			set_aside(batch, attempt->culprit, &failure);
 		if (attempt->culprit != NULL && (code != ERROR_DISK_FULL || ++without_space < WITHOUT_SPACE_MAX))
@@ -497,20 +521,36 @@ bool batch_try_begin(struct batch *batch, const struct job_list *jobs)
 	return true;
 }
 
+/* What needs no transaction, or comes before it. False: fatal. */
+static bool run_before(struct batch *batch, struct job_list *jobs, struct attempt *attempt)
+{
+	bool fatal = false;
+
+	for (struct job *job = jobs->head; job != NULL; job = job->next) {
+		job->preset = job->code != 0;
+		if (job->kind == JOB_HELLO)
+			fatal |= !run_hello(batch, job);
+		else if (job->kind == JOB_LEAVE)
+			run_leave(batch, job);
+		if (is_operation(job, OPERATION_SYNC))
+			attempt->want_sync = true;
+	}
+	if (fatal) {
+		struct failure failure = {0};
+
+		failure_set(&failure, ERROR_IO_ERROR, "the database could not be taken in use");
+		fail_all(jobs, &failure, OUTCOME_UNKNOWN);
+	}
+	return !fatal;
+}
+
 bool batch_run(struct batch *batch, struct job_list *jobs)
 {
 	struct attempt attempt = {0};
 	bool fatal = false, done = true;
 
-	for (struct job *job = jobs->head; job != NULL; job = job->next) {
-		job->preset = job->code != 0;
-		if (job->kind == JOB_HELLO)
-			run_hello(batch, job);
-		else if (job->kind == JOB_LEAVE)
-			run_leave(batch, job);
-		if (is_operation(job, OPERATION_SYNC))
-			attempt.want_sync = true;
-	}
+	if (!run_before(batch, jobs, &attempt))
+		return false;
 	space_look(&batch->space);
 	if (needs_transaction(batch, jobs)) {
 		done = run_transaction(batch, jobs, &fatal, &attempt);

@@ -456,7 +456,9 @@ void connection_answer(struct connection *connection, struct job *job)
 	if (job->refusal != REFUSAL_NONE)
 		connection_job_refused(connection, job);
 	latency_record(job->request.operation, connection->server->now_us - job->arrived_us);
-	if (job->code != 0)
+	if (job->unanswered)
+		connection_drop(connection);
+	else if (job->code != 0)
 		send_failure(connection, job);
 	else
 		send_result(connection, job);

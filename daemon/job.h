@@ -59,6 +59,7 @@ struct job {
 	size_t message_size;	   /* it may hold NUL, as an id may; a NUL of its own stands behind it */
 	struct position at;
 	bool duplicate;
+	bool unanswered;     /* nothing true can be answered: the connection is to be closed instead */
 	struct buffer reply; /* reads: the whole frame */
 
 	/* reads: room for the reply (connection_read.c) */

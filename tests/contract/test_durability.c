@@ -304,6 +304,26 @@ Test(durability, restart_that_cannot_sync_does_not_serve)
 	stored_end(&stored);
 }
 
+/* A file that others wrote becomes durable when it is taken in use; if that fails, trying again would prove nothing. */
+Test(durability, file_that_cannot_be_synced_is_not_served)
+{
+	struct hello hello = hello_plain();
+	kyneta_store *store;
+
+	database_execute(&stored, "CREATE TABLE other (x)");
+	stored_use_faults(&stored);
+	stored_start(&stored, NULL);
+	atomic_store(&stored.fault->sync_error, 5 /* EIO */);
+	cr_assert_eq(wire_refused(&stored, &hello), 501);
+	cr_assert_eq(stored_wait(&stored), 3);
+	atomic_store(&stored.fault->sync_error, 0);
+	stored_restart(&stored);
+	store = store_open();
+	OK(APPEND(store, S("doc"), meta(META)));
+	store_leave(store);
+	stored_end(&stored);
+}
+
 /* A failed sync: nobody knows what is on the disk. The client is told so, and the daemon ends. */
 Test(durability, failed_sync_is_unknown_and_ends_the_daemon)
 {

@@ -5,6 +5,7 @@
 #include "tests/contract/database.h"
 #include "tests/contract/wire.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 TestSuite(sessions, .init = harness_init, .fini = harness_fini, .timeout = 120);
@@ -166,6 +167,66 @@ Test(sessions, duplicate_tells_where_the_document_stands_today)
 	cr_assert_eq(reply.at.next, 3);
 	wire_close(&wire);
 	store_leave(store);
+	stored_end(&stored);
+}
+
+/* So many documents that the look for a store does not come across the last ones' pages. */
+static void make_many_documents(void)
+{
+	kyneta_store *store = store_open();
+	unsigned answered = 0;
+	char id[32];
+
+	for (int i = 0; i < 2000; i++) {
+		snprintf(id, sizeof(id), "doc/%05d", i);
+		send_record(store, span_of_string(id), meta(META), &answered);
+	}
+	OK(kyneta_store_flush(store, &failure));
+	store_leave(store);
+}
+
+/*
+ * Whoever asks what became of a write that was carried out never hears that it was not, whatever else fails. Where its
+ * document stands cannot be read: so nothing is answered, and it is asked again. Of one that was refused the failure is
+ * no lie.
+ */
+Test(sessions, carried_out_write_is_never_said_to_have_failed)
+{
+	struct request refused = request_of(3, OPERATION_DELETE, S("doc/01900"));
+	struct reply reply;
+	struct wire wire;
+
+	stored_use_faults(&stored);
+	stored_start(&stored, NULL);
+	make_many_documents();
+	wire_enter(&wire, 1);
+	wire_append(&wire, 2, S("doc/01900"), wire_meta(META));
+	ANSWER(&wire, 2, 0);
+	refused.has_expect = true;
+	wire_ask(&wire, &refused, NULL, 0);
+	ANSWER(&wire, 3, 300);
+	wire_close(&wire);
+	stored_stop(&stored);
+	stored_restart(&stored);
+	wire_enter(&wire, 1);
+	atomic_store(&stored.fault->read_error, EIO);
+	wire_ask(&wire, &refused, NULL, 0);
+	ANSWER(&wire, 3, 502);
+	cr_assert_eq(reply.outcome, OUTCOME_NOT_APPLIED);
+	wire_close(&wire);
+	atomic_store(&stored.fault->read_error, 0);
+	wire_enter(&wire, 1);
+	atomic_store(&stored.fault->read_error, EIO);
+	wire_append(&wire, 2, S("doc/01900"), wire_meta(META));
+	cr_assert(wire_ended(&wire));
+	wire_close(&wire);
+	atomic_store(&stored.fault->read_error, 0);
+	wire_enter(&wire, 1);
+	wire_append(&wire, 2, S("doc/01900"), wire_meta(META));
+	ANSWER(&wire, 2, 0);
+	cr_assert(reply.duplicate);
+	cr_assert_eq(reply.at.next, 2);
+	wire_close(&wire);
 	stored_end(&stored);
 }
 
