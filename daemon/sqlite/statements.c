@@ -52,6 +52,15 @@ int sqlite_prepare(sqlite3 *db, sqlite3_stmt **statement, const char *format, co
 	if (sql == NULL)
 		return failure_set(failure, ERROR_IO_ERROR, "out of memory");
 	result = sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL);
+	/*
+	 * A table that is not there may have come since the schema was read: SQLite looks, but if it cannot read, it
+	 * keeps that to itself.
+	 */
+	if (result == SQLITE_ERROR) {
+		result = sqlite3_exec(db, "PRAGMA main.schema_version", NULL, NULL, NULL);
+		if (result == SQLITE_OK)
+			result = sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL);
+	}
 	sqlite3_free(sql);
 	return result == SQLITE_OK ? 0 : sqlite_trouble(db, result, STAGE_STATEMENT, "prepare a statement", failure);
 }

@@ -88,24 +88,40 @@ static ssize_t failing_pwrite(int fd, const void *bytes, size_t size, off_t offs
 	return -1;
 }
 
-static void set_up(void)
+/* ---- reads ---- */
+
+static int read_error; /* what every read fails with */
+
+static ssize_t failing_pread(int fd, void *bytes, size_t size, off_t offset)
 {
-	static const char *const names[] = {"pwrite", "pwrite64"};
+	if (read_error == 0)
+		return pread(fd, bytes, size, offset);
+	errno = read_error;
+	return -1;
+}
+
+static bool put_in_place(const char *name, sqlite3_syscall_ptr function)
+{
 	sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
 
-	for (int i = 0; i < 2; i++)
-		if (vfs->xGetSystemCall(vfs, names[i]) != NULL) {
-			real_pwrite = pwrite;
-			cr_assert_eq(vfs->xSetSystemCall(vfs, names[i], (sqlite3_syscall_ptr)failing_pwrite),
-				     SQLITE_OK);
-		}
-	cr_assert_not_null(real_pwrite);
+	return vfs->xGetSystemCall(vfs, name) != NULL && vfs->xSetSystemCall(vfs, name, function) == SQLITE_OK;
+}
+
+static void set_up(void)
+{
+	bool reads = put_in_place("pread", (sqlite3_syscall_ptr)failing_pread);
+	bool writes = put_in_place("pwrite", (sqlite3_syscall_ptr)failing_pwrite);
+
+	real_pwrite = pwrite;
+	reads |= put_in_place("pread64", (sqlite3_syscall_ptr)failing_pread);
+	writes |= put_in_place("pwrite64", (sqlite3_syscall_ptr)failing_pwrite);
+	cr_assert(reads && writes);
 	sqlite_scratch_make();
 }
 
 static void tear_down(void)
 {
-	write_error = sync_error = 0;
+	write_error = sync_error = read_error = 0;
 	sqlite_scratch_remove();
 }
 
@@ -376,6 +392,34 @@ Test(sqlite_faults, no_space_for_recovery_is_taken_from_the_reserve)
 	write_error = 0;
 	open_engine();
 	assert_goes_on(1);
+}
+
+/* ---- reading ---- */
+
+/* SQLite alone would say that there is no such table. */
+Test(sqlite_faults, new_table_that_cannot_be_read_is_not_missing)
+{
+	const struct engine_tables *second;
+	struct buffer meta = BUFFER_EMPTY;
+	struct engine_reader *reader;
+	uint64_t next;
+	bool found;
+
+	open_store();
+	assert_ok(class->reader_open(engine, &reader, &failure));
+	assert_ok(class->reader_get_document(reader, tables, SPAN_LITERAL("a"), &found, &meta, &next, &failure));
+	second = find_named("m2", "r2", "s2");
+	begin(true);
+	assert_ok(class->create(engine, second, LAYOUT_2, &second, &failure));
+	commit();
+	read_error = ESTALE;
+	cr_assert_eq(class->reader_get_document(reader, second, SPAN_LITERAL("a"), &found, &meta, &next, &failure),
+		     ERROR_IO_ERROR, "%d %s", failure.code, failure.message);
+	read_error = 0;
+	assert_ok(class->reader_get_document(reader, second, SPAN_LITERAL("a"), &found, &meta, &next, &failure));
+	cr_assert_not(found);
+	class->reader_close(reader);
+	buffer_free(&meta);
 }
 
 /* ---- the truth is unknown ---- */
