@@ -22,17 +22,11 @@ import tempfile
 
 sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), folder) for folder in (".", "../python")]
 
+from aftermath import FOLDER, OPTIONS, aftermath  # noqa: E402
 from disk import MODES, Disk, kinds, spelled  # noqa: E402
 from harness import Daemon, DaemonFailed  # noqa: E402
-from kyneta_store_client import APPEND, SYNCED, Connection, StoreError  # noqa: E402
-from records import Broken, read_file, table_names  # noqa: E402
-from verdict import Verdict  # noqa: E402
-from workload import Gone, Play  # noqa: E402
-
-# Nothing here needs a real disk, and a real one would make it slow.
-FOLDER = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-
-OPTIONS = {"wal_bytes": 65536, "reserve_bytes": 0, "readers": 1}
+from records import Broken  # noqa: E402
+from workload import WHOLE, Gone, Play  # noqa: E402
 
 Cut = collections.namedtuple("Cut", "kinds at mode seed skip then", defaults=(0, None))
 
@@ -50,13 +44,16 @@ class Result:
         self.lost = 0               # writes that were answered as committed, and are gone
         self.resent = self.duplicates = 0
 
+    def add(self, aftermath):
+        self.lost, self.resent, self.duplicates = aftermath
+
 
 def run(cut, keep=False):
     """Returns a Result."""
     directory = tempfile.mkdtemp(prefix="kyneta-cut-", dir=FOLDER)
     disk = Disk(directory)
     daemon = Daemon(directory, disk.environment(), **OPTIONS)
-    play, result = Play(daemon), Result()
+    play, result = Play(daemon, WHOLE), Result()
     try:
         _prepare(disk, cut)
         _until_cut(daemon, disk, play)
@@ -65,7 +62,8 @@ def run(cut, keep=False):
             _second(daemon, disk, play, cut)
         if disk.control.stopped:
             result.stops.append(disk.stopped_at())
-        _afterwards(Daemon(directory, **OPTIONS), play, result, cut)
+        lost_power = len(result.stops) > (cut.mode == MODES["STAY"])
+        result.add(aftermath(Daemon(directory, **OPTIONS), play, lost_power))
     except Broken as broken:
         result.broken = str(broken)
     finally:
@@ -114,47 +112,6 @@ def _second(daemon, disk, play, cut):
             raise Broken("the daemon does not recover: " + daemon.log()) from None
     # To such a disk this is a power cut, too: nothing that is not synced arrives.
     daemon.kill()
-
-
-def _afterwards(daemon, play, result, cut):
-    play.daemon = daemon
-    verdict = Verdict(play, cut=len(result.stops) > (cut.mode == MODES["STAY"]))
-    try:
-        daemon.start()
-        throughs = {client: _through(daemon, client) for client in play.clients if client.link.session is not None}
-        verdict.found(read_file(daemon.database), throughs)
-        _check_positions(daemon, play, verdict)
-        result.lost = sum(write.acknowledged() for client, count in verdict.there.items()
-                          for write in client.writes[count:])
-        play.go_on()
-        play.say_goodbye()
-        daemon.stop()
-        verdict.finished(play.without_goodbyes(read_file(daemon.database)))
-    except (DaemonFailed, Gone) as failure:
-        raise Broken("the daemon does not recover: %s\n%s" % (failure, daemon.log())) from None
-    except StoreError as error:
-        raise Broken("a call failed afterwards: %s\n%s" % (error, daemon.log())) from None
-    finally:
-        daemon.kill()
-    for client in play.clients:
-        result.resent += client.link.resent
-        result.duplicates += client.link.duplicates
-
-
-def _through(daemon, client):
-    with Connection(daemon.socket) as connection:
-        reply = connection.hello(client.name, table_names(client.store), session=client.link.session)
-    if reply is None or reply[1] != 0:
-        raise Broken("hello of %s: %s" % (client.name, reply))
-    return reply[5]
-
-
-def _check_positions(daemon, play, verdict):
-    for store in ("default", "second"):
-        with Connection(daemon.socket) as connection:
-            connection.hello("positions", table_names(store))
-            for id, (client, document) in enumerate(play.own_documents(store), 2):
-                verdict.check_position(client, document, connection.request(id, 5, document)[3])
 
 
 def _parse(words):

@@ -1,6 +1,8 @@
 """What a file may hold after the daemon ended in the middle of a workload, and what clients may be told afterwards.
 
     verdict = Verdict(play, cut=True)           cut: power was lost; else nothing that was answered may be missing
+                                                renumbered: the daemon took a failure of the disk for another program's
+                                                write, and gave documents new generations
     verdict.found(documents, throughs)          the file as a daemon has recovered it, and of each client `through`
     ... everything unanswered is answered
     verdict.finished(documents)
@@ -28,8 +30,8 @@ def _metadata(words):
 
 
 class Verdict:
-    def __init__(self, play, cut):
-        self.clients, self.cut = play.clients, cut
+    def __init__(self, play, cut, renumbered=False):
+        self.clients, self.cut, self.renumbered = play.clients, cut, renumbered
         self.words = [word for client in self.clients for write in client.writes for word in write.words]
         self.there = {}             # client -> so many of its first writes
         self.shared = ()            # words of the shared document
@@ -43,6 +45,10 @@ class Verdict:
     def _apply(self, documents, write, anew=False):
         """Returns the code of its refusal, or 0. anew: it is sent again, and was not there when power was cut."""
         rows = documents.get(write.document, ())
+        if write.failed():
+            return write.call.error.code
+        if self.renumbered and write.expect is not None and write.call.error and write.call.error.code == CONFLICT:
+            return CONFLICT
         if write.expect == NOWHERE or (write.expect is not None and anew and self.cut):
             return CONFLICT
         if write.operation == APPEND:
@@ -64,7 +70,7 @@ class Verdict:
         """The client's own documents after none, one, two … of its writes."""
         documents, states = {}, [{}]
         for write in client.writes:
-            code = self._apply(documents, write) if write.document != SHARED else 0
+            code = self._apply(documents, write) if write.document != SHARED or write.failed() else 0
             states.append(dict(documents))
             self._check_answer(write, code, documents)
         return states
@@ -121,14 +127,14 @@ class Verdict:
     def _check_acknowledged(self, client):
         least = client.synced
         if not self.cut:
-            least = max([write.number + 1 for write in client.writes if write not in self.unanswered[client]], default=0)
+            least = max([write.number + 1 for write in client.writes if write.acknowledged()], default=0)
         if self.there[client] < least:
             raise Broken("%s was acknowledged, and is lost: %d writes are there"
                          % (client.writes[least - 1], self.there[client]))
 
     def _check_order(self, client):
         count = self.there[client]
-        if count == 0:
+        if count == 0 or not self.cut:
             return
         for other, answered in client.writes[count - 1].before.items():
             if self.there[other] < answered:
@@ -138,7 +144,7 @@ class Verdict:
     def _check_shared(self, words, carried_out):
         """Each client's records are there once, in its order."""
         for client, writes in carried_out.items():
-            mine = [word for write in writes if write.document == SHARED for word in write.words]
+            mine = [word for write in writes if write.document == SHARED and not write.failed() for word in write.words]
             known = set(word for write in client.writes for word in write.words)
             there = [word for word in words if word in known]
             if there != mine:
@@ -174,6 +180,8 @@ class Verdict:
         documents, carried_out = {}, []
         for write in client.writes:
             there = write.number < self.there[client]
+            if write.failed():
+                continue
             if self._sent_again(write, there) or there:
                 code = self._apply(documents, write, not there) if write.document != SHARED else 0
                 if code == 0:

@@ -1,23 +1,24 @@
 """A workload for a daemon whose disk fails: some clients, who write a little of everything in waves.
 
-    play = Play(daemon)
+    play = Play(daemon, WHOLE)
     play.run()              the whole of it; Gone is raised when the daemon is not there any more
     play.go_on()            when it is there again: everything that is unanswered is answered
 
-In a wave all clients send, then all wait, so that their writes share transactions. Waves come in all mixtures of synced
+In a wave all clients send, then all wait, so that their writes share transactions. (In one that is `alone` each client
+waits before the next one sends: the daemon does the same to its files each time.) Waves come in all mixtures of synced
 and committed, and there are two stores, a client without a session, sessions that end, documents that are replaced,
 deleted and made again, records that need pages of their own, a refused write now and then, and a document that several
 clients append to. Every write has a number among its client's; what was answered when it was sent is kept with it.
 """
 
+import collections
 import select
 
-from kyneta_store_client import (APPEND, COMMITTED, CURRENT_META, DELETE, LOAD_ALL, REPLACE, SYNC, SYNCED, Connection,
-                                 Store, StoreError)
+from kyneta_store_client import (APPEND, COMMITTED, CURRENT_META, DELETE, LOAD_ALL, NOT_APPLIED, REPLACE, SYNC, SYNCED,
+                                 UNKNOWN, Connection, Store, StoreError)
 from records import record_of, table_names
 
 WAIT_SECONDS = 120      # a bound, not an expectation
-RESTART_AFTER = 11      # so many waves
 
 SHARED = "shared"       # a document that several clients write to
 GOODBYE = "goodbye "    # the beginning of the names of some last documents
@@ -28,6 +29,10 @@ CLIENTS = {"alice": {}, "bob": {}, "carol": {"store": "second"}, "dave": {"sessi
 
 class Gone(Exception):
     """The daemon is not there."""
+
+
+class Refused(Exception):
+    """A hello was answered with an error."""
 
 
 class Write:
@@ -48,15 +53,25 @@ class Write:
             names[self.operation], self.document)
 
     def answered(self):
-        """By the daemon: what a client gives up has no code."""
-        return self.call.done and (self.call.error is None or self.call.error.code is not None)
+        """By the daemon, which knew: what a client gives up has no code."""
+        error = self.call.error
+        return self.call.done and (error is None or (error.code is not None and error.outcome != UNKNOWN))
+
+    def failed(self):
+        """For a reason outside itself, and it was not applied."""
+        error = self.call.error
+        return self.call.done and error is not None and error.from_outside() and error.outcome == NOT_APPLIED
 
     def acknowledged(self):
         return self.call.done and self.call.error is None
 
 
 class _Store(Store):
-    """Tries to connect once: whether there is a daemon is its test's affair."""
+    """Tries to connect once: whether there is a daemon is its test's affair. Notes each error: (code, outcome)."""
+
+    def __init__(self, *arguments, **options):
+        self.told = collections.Counter()
+        super().__init__(*arguments, **options)
 
     def _connect(self, until):
         try:
@@ -68,8 +83,14 @@ class _Store(Store):
             return True
         connection.close()
         if isinstance(failure, StoreError):
-            raise failure
+            self.told[failure.code, failure.outcome] += 1
+            raise Refused(str(failure))
         raise Gone
+
+    def _answered(self, id, code, *results):
+        if code != 0:
+            self.told[code, (results + (None, None))[1]] += 1
+        super()._answered(id, code, *results)
 
 
 class Client:
@@ -90,19 +111,22 @@ class Client:
     def send(self, operation, document, words=(), durability=SYNCED, expect=None):
         if self.ended:
             return
+        self.play.take_turn(self)
         write = Write(self, operation, document, tuple(words), durability, expect)
         write.before = {client: client.answered() for client in self.play.clients}
         records = () if operation == DELETE else ([record_of(word) for word in words],)
         self.writes.append(write)
         write.call = self.link.submit(operation, document, *records, durability, expect)
-        self.link.push()
+        self.play.sent(self)
 
     def ask(self, operation, *arguments):
         if self.ended:
             return
+        self.play.take_turn(None)
         call = self.link.submit(operation, *arguments)
         self.calls.append((call, len(self.writes)))
-        self.link.push()
+        self.play.take_turn(self)
+        self.play.sent(self)
 
     def answered(self):
         """So many of its first writes were answered."""
@@ -112,9 +136,11 @@ class Client:
         return count
 
     def settle(self):
-        """Wait for every answer."""
+        """Wait for every answer; after a failure from outside, have writes taken again."""
         self.link.flush()
         self.note_synced()
+        if any(era == self.link.era for era, _, _ in self.link.latched.values()):
+            self.link.resume()
 
     def note_synced(self):
         for write in self.writes[self.synced:]:
@@ -126,7 +152,10 @@ class Client:
 
     def close(self):
         self.ended = True
-        self.link.close()
+        try:
+            self.link.close()
+        except StoreError:
+            self.link.abandon()     # it could not be ended, and stays in the file
 
     def drain(self):
         """The daemon is gone: take what it still said."""
@@ -138,10 +167,12 @@ class Client:
 
 
 class Play:
-    def __init__(self, daemon):
-        self.daemon = daemon
+    def __init__(self, daemon, script):
+        self.daemon, self.script = daemon, script
         self.clients = []
+        self.turn = None        # whose it is, where each sends alone
         self.waves = 0          # begun
+        self.refused = 0        # of them cut short, because a hello was refused
         self.words = 0
 
     def join(self, name, **options):
@@ -162,15 +193,33 @@ class Play:
         return ["%s%d" % (kind, self.words - number) for number, kind in enumerate(kinds)]
 
     def run(self):
-        if not self.clients:
+        if not self.clients and not self.refused:
             self.waves = 0      # the daemon did not come up for the first
-        while self.waves < len(WAVES):
+        while not self.over():
             self.waves += 1
-            WAVES[self.waves - 1](self, self.waves - 1)
-            self.settle()
-            if self.waves == RESTART_AFTER:
+            self.wave(self.script.waves[self.waves - 1])
+            if self.waves == self.script.restart_after:
                 self.daemon.terminate()
                 raise Gone
+
+    def wave(self, send):
+        try:
+            send(self, self.waves - 1)
+            self.settle()
+        except Refused:
+            self.refused += 1       # whoever it was tries again in the next one
+
+    def take_turn(self, client):
+        """@client is about to send."""
+        if self.script.alone and self.turn is not client:
+            if self.turn is not None:
+                self.turn.settle()
+            self.turn = client
+
+    def sent(self, client):
+        """@client has something to send; where it is alone, all of it goes out together."""
+        if not self.script.alone:
+            client.link.push()
 
     def settle(self):
         for client in self.clients:
@@ -182,15 +231,27 @@ class Play:
             client.drain()
 
     def over(self):
-        return self.waves == len(WAVES)
+        return self.waves == len(self.script.waves)
 
     def go_on(self):
+        """Raises Refused if somebody is still not let in."""
         for client in self.clients:
             if client.link.ended is None:
                 client.link.ping()      # connects, if nothing else does
                 client.settle()
             if client.ended and client.link.ended is None:
                 client.close()
+
+    def try_to_go_on(self):
+        try:
+            self.go_on()
+        except Refused:
+            self.refused += 1
+
+    def one_more_wave(self):
+        """Raises Refused."""
+        _usual(self, self.waves)
+        self.settle()
 
     def own_documents(self, store):
         """Pairs of client and document, of those that one client alone writes to."""
@@ -219,10 +280,17 @@ def _durability(wave, number):
     return (SYNCED, COMMITTED)[(wave + number) % 2] if style == 0 else SYNCED if style == 1 else COMMITTED
 
 
+def _share(play, client, durability):
+    """To the shared document, which alice makes."""
+    made = any(write.document == SHARED and write.acknowledged() for other in play.clients for write in other.writes)
+    if made or client.name == "alice":
+        client.send(APPEND, SHARED, play.named("bt" if made else "m"), durability)
+
+
 def _first(play, wave):
     """Documents are made. The store in this wave, the second one in the next."""
     alice = play.client("alice")
-    alice.send(APPEND, SHARED, play.named("m"))
+    _share(play, alice, SYNCED)
     alice.send(APPEND, "alice 1", play.named("m"))
     alice.send(APPEND, "alice 1", play.named("t"), COMMITTED)
     alice.settle()
@@ -239,8 +307,8 @@ def _second(play, wave):
 def _usual(play, wave):
     alice, bob, carol, dave = (play.client(name) for name in ("alice", "bob", "carol", "dave"))
     alice.send(APPEND, "alice 1", play.named("t"), _durability(wave, 0))
-    alice.send(APPEND, SHARED, play.named("t"), _durability(wave, 1))
-    bob.send(APPEND, SHARED, play.named("bt"), _durability(wave, 1))
+    _share(play, alice, _durability(wave, 1))
+    _share(play, bob, _durability(wave, 1))
     bob.send(APPEND, "bob 1", play.named("b"), _durability(wave, 0))
     carol.send(APPEND, "carol 1", play.named("t"), _durability(wave, 1))
     dave.send(APPEND, "dave 1", play.named("tb"), _durability(wave, 0))
@@ -271,11 +339,18 @@ def _guest(play, wave):
     carol, guest = play.client("carol"), play.join("guest %d" % wave)
     guest.send(APPEND, guest.name, play.named("m"), COMMITTED)
     guest.settle()
-    guest.send(APPEND, guest.name, play.named("b"), COMMITTED, guest.writes[-1].call.answer[0])
+    if guest.writes[-1].acknowledged():
+        guest.send(APPEND, guest.name, play.named("b"), COMMITTED, guest.writes[-1].call.answer[0])
     carol.send(APPEND, "carol 1", play.named("m" if not carol.writes[2:] else "t"), COMMITTED)
     guest.close()
     carol.ask(SYNC)
 
 
-WAVES = [_first, _second] + [_guest, _usual, _usual, _usual, _reshape, _usual, _refused, _usual, _usual] \
-    + [_usual, _reshape, _guest, _usual, _usual, _refused]
+# restart_after: so many waves, the daemon is stopped and started again.
+Script = collections.namedtuple("Script", "waves restart_after alone")
+
+WHOLE = Script([_first, _second] + [_guest, _usual, _usual, _usual, _reshape, _usual, _refused, _usual, _usual]
+               + [_usual, _reshape, _guest, _usual, _usual, _refused], 11, False)
+
+# Enough of everything, and so little that each of its operations can fail in turn.
+SHORT = Script([_first, _second, _usual, _reshape, _guest, _refused], 4, True)
