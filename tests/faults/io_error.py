@@ -58,7 +58,7 @@ def run(fault, keep=False):
     daemon = Daemon(directory, disk.environment(), **OPTIONS)
     play, result = Play(daemon, SCRIPT), Result()
     try:
-        _play(fault, disk, daemon, play, result)
+        play_lives(daemon, play, result, _Failing(disk, fault))
         for client in play.clients:
             result.told.update(client.link.told)
         _, result.resent, result.duplicates = aftermath(Daemon(directory, **OPTIONS), play, fault.lose)
@@ -74,22 +74,40 @@ def run(fault, keep=False):
     return result
 
 
-def _play(fault, disk, daemon, play, result):
+class _Failing:
+    """What fails, for play_lives."""
+
+    def __init__(self, disk, fault):
+        self.disk, self.fault = disk, fault
+
+    def repair_alive(self):
+        """The daemon still lives at the end: mend what fails, if it has failed. Can it be done?"""
+        if self.disk.control.failed:
+            self.disk.set(fail_at=0)
+        return self.disk.control.failed > 0
+
+    def repair_dead(self):
+        """The daemon has ended: mend what fails for good. May another one go on?"""
+        if self.fault.times == FOR_GOOD:
+            self.disk.set(fail_at=0)
+        return not self.fault.lose
+
+
+def play_lives(daemon, play, result, failing):
+    """The whole of the workload, with as many daemons as it takes."""
     while not play.over() or daemon.running():
-        status = _live(disk, daemon, play)
+        status = _live(daemon, play, failing)
         result.ends[status] += 1
         if status == 0:
             continue
         _check_end(daemon, status)
         for client in play.clients:
             client.lose_session()
-        if fault.lose:
+        if not failing.repair_dead():
             return
-        if fault.times == FOR_GOOD:
-            disk.set(fail_at=0)     # repaired
 
 
-def _live(disk, daemon, play):
+def _live(daemon, play, failing):
     """One life of the daemon. Returns its exit status."""
     try:
         daemon.start()
@@ -98,8 +116,7 @@ def _live(disk, daemon, play):
     try:
         play.try_to_go_on()
         play.run()
-        if disk.control.failed:
-            disk.set(fail_at=0)
+        if failing.repair_alive():
             _check_that_all_works(play)
     except Gone:
         pass

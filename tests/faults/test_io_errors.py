@@ -32,11 +32,11 @@ totals = collections.Counter()      # kinds of operation -> so many
 class Sweep:
     """Faults of some kinds of operations with one error: all of them."""
 
-    def __init__(self, operations, error, times=FOR_GOOD, told=NOTHING, ends=(0,), must_end=False, lose=False):
+    def __init__(self, operations, error, times=FOR_GOOD, told=NOTHING, ends=(0,), lives=None, lose=False):
         self.operations, self.error, self.lose = operations, ERRORS[error], lose
         self.times = times              # once, and so many; if nobody is to notice, these from the first one only
         self.told, self.ends = told, set(ends)
-        self.must_end = must_end        # nobody goes on after this
+        self.lives = lives              # so many daemons may go on after this at most
         self.counts = collections.Counter()
         self.broken = []
 
@@ -80,7 +80,7 @@ class Sweep:
                 self.broken.append("tests/faults/io_error.py %s: exit status %d" % (named(fault), status))
         ended = any(status != 0 for status in result.ends)
         self.counts["went on"] += not ended
-        if self.must_end and not ended:
+        if self.lives is not None and self.counts["went on"] > self.lives:
             self.broken.append("tests/faults/io_error.py %s: the daemon went on" % named(fault))
         self.counts["resent"] += result.resent
         self.counts["duplicates"] += result.duplicates
@@ -97,14 +97,15 @@ def sweep(name, *arguments, **options):
 
 sweep("reads fail", kinds("READ"), "EIO", told=UNKNOWN_OR_NOT, ends=EITHER)
 sweep("reads get one half: nobody notices", kinds("READ"), "SHORT")
-sweep("writes fail", kinds("WRITE"), "EIO", told=UNKNOWN_OR_NOT, ends=EITHER)
+# The last transaction, two writes, is about the clean end itself: without it the next start is as after a crash.
+sweep("writes fail: the daemon ends", kinds("WRITE"), "EIO", told=UNKNOWN_OR_NOT, ends=EITHER, lives=8)
 sweep("writes find no space", kinds("WRITE"), "ENOSPC", told=FULL, ends=EITHER)
 sweep("writes are carried out by half: nobody notices", kinds("WRITE"), "SHORT")
 sweep("writes find space for one half", kinds("WRITE"), "SHORT_FULL", told=FULL, ends=EITHER)
 # SQLite has the folder synced for a new log, and ignores what comes of it; the daemon does it once more.
-sweep("syncs fail: the daemon ends", SYNCS & ~kinds("SYNC_FOLDER"), "EIO", told=UNKNOWN_OR_NOT, ends=EITHER, must_end=True)
+sweep("syncs fail: the daemon ends", SYNCS & ~kinds("SYNC_FOLDER"), "EIO", told=UNKNOWN_OR_NOT, ends=EITHER, lives=0)
 sweep("syncs fail and lose everything: the daemon ends", SYNCS & ~kinds("SYNC_FOLDER"), "EIO", told=UNKNOWN_OR_NOT,
-      ends=EITHER, must_end=True, lose=True)
+      ends=EITHER, lives=0, lose=True)
 sweep("syncs of the folder fail", kinds("SYNC_FOLDER"), "EIO", told=UNKNOWN_OR_NOT, ends=EITHER)
 sweep("files cannot be made shorter", kinds("TRUNCATE"), "EIO", told=UNKNOWN_OR_NOT, ends=EITHER)
 sweep("locks fail", LOCKS, "EIO", told=UNKNOWN_OR_NOT, ends=EITHER)
