@@ -31,7 +31,8 @@ FOR_GOOD = 1 << 30
 
 ERRORS = {"SHORT": SHORT, "SHORT_FULL": SHORT_FULL, **{name: number for number, name in errno.errorcode.items()}}
 
-COULD_NOT_START, COULD_NOT_WRITE = 1, 3     # exit statuses
+# Exit statuses. What a disk cannot read back SQLite holds to be damaged.
+DAMAGED, COULD_NOT_WRITE, COULD_NOT_START = 1, 3, 5
 
 Fault = collections.namedtuple("Fault", "kinds at times error lose", defaults=(False,))
 
@@ -144,7 +145,7 @@ def _check_that_all_works(play):
 def _check_end(daemon, status):
     """It says why, in the last lines of its log."""
     log = daemon.log().splitlines()[-3:]
-    why = {COULD_NOT_START: "kyneta-stored: ", COULD_NOT_WRITE: " critical: "}
+    why = {DAMAGED: "malformed", COULD_NOT_WRITE: " critical: ", COULD_NOT_START: "kyneta-stored: "}
     if status not in why or not any(why[status] in line for line in log):
         raise Broken("the daemon ended with status %d: %s" % (status, daemon.log()))
 

@@ -13,7 +13,7 @@ sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), folder)
 
 from aftermath import FOLDER, OPTIONS, aftermath  # noqa: E402
 from harness import Daemon, main, note, test  # noqa: E402
-from io_error import COULD_NOT_START, COULD_NOT_WRITE, SCRIPT, Result, play_lives  # noqa: E402
+from io_error import COULD_NOT_START, COULD_NOT_WRITE, DAMAGED, SCRIPT, Result, play_lives  # noqa: E402
 from many import each  # noqa: E402
 from records import Broken  # noqa: E402
 from workload import Play  # noqa: E402
@@ -72,7 +72,7 @@ def sample(call, error, *whens):
             if result.broken:
                 broken.append("inject=%s:error=%s:when=%s: %s" % (*injection, result.broken))
         note("%d daemons that did not start, %d that ended; %d calls failed; %d writes were sent again"
-             % (ends[COULD_NOT_START], ends[COULD_NOT_WRITE],
+             % (ends[COULD_NOT_START] + ends[DAMAGED], ends[COULD_NOT_WRITE],
                 sum(count for (code, _), count in told.items() if code >= 400), resent))
         assert not broken, "\n".join(broken)
 
