@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 """Quotas of users and of stores: who is over one is refused or waits, others do not notice, and counts stay true."""
 
+import errno
 import os
 import random
 import signal
 import sqlite3
+import struct
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
-from harness import START_SECONDS, expect_equal, main, note, test  # noqa: E402
+from harness import ROOT, START_SECONDS, expect_equal, main, note, test  # noqa: E402
 from kyneta_store_client import (APPEND, CLOSE, CURRENT_META, DELETE, LOAD_ALL, NOT_APPLIED, PING, REPLACE, RESUME,  # noqa: E402
                                  STATS, Store, StoreError, entry, frame, meta)
 from msgpack_subset import pack  # noqa: E402
@@ -17,7 +19,7 @@ from peers import ReachableDaemon, connect_as  # noqa: E402
 
 META = ('{"replicaType":["plain",1,0],"syncMode":{"writerModel":"serialized","delivery":"delta-capable",'
         '"durability":"persistent"},"schemaHash":"00"}')
-FRAME_TOO_LARGE, BUSY, TOO_MANY_CONNECTIONS = 101, 400, 404
+FRAME_TOO_LARGE, BUSY, TOO_MANY_CONNECTIONS, DISK_FULL = 101, 400, 404, 500
 STORE = "kyneta_doc_meta"
 ANNA, BERT = 61001, 61002
 
@@ -255,6 +257,56 @@ def _():
             expect_equal(of_store(daemon, "over_documents", "quota_documents"), (3, 2), "counted")
 
 
+@test("a quota below what is stored already: nothing grows, but what makes it smaller or leaves it as it is is carried out")
+def _():
+    with ReachableDaemon("") as daemon:
+        with opened(daemon, ANNA) as connection:
+            for id, document in ((2, "a"), (3, "b"), (4, "c")):
+                connection.request(id, APPEND, document, [meta(META), entry("1", b"x" * 1000)])
+        daemon.write_rules(rules(stored_bytes=1000, documents=1))
+        daemon.restart()
+        with opened(daemon, ANNA) as connection:
+            expect_busy(connection.request(2, APPEND, "a", [entry("2", b"x")]), "stored-bytes")
+            connection.request(3, RESUME)
+            expect_equal(connection.request(4, REPLACE, "a", [meta(META), entry("1", b"x" * 1000)])[1], 0, "the same")
+            expect_equal(connection.request(5, REPLACE, "a", [meta(META), entry("1", b"x" * 900)])[1], 0, "smaller")
+            expect_equal(connection.request(6, DELETE, "b")[1], 0, "a delete")
+            expect_equal(expect_count(daemon)[1], 2, "documents")
+        daemon.write_rules(rules(documents=1))
+        daemon.restart()
+        with opened(daemon, ANNA) as connection:
+            expect_equal(connection.request(2, APPEND, "a", [meta(META)])[1], 0, "a write to a document that is there")
+            expect_busy(connection.request(3, APPEND, "b", [meta(META)]), "documents")
+
+
+@test("what a failed commit took back is not counted")
+def _():
+    library = os.path.join(os.environ.get("KYNETA_BUILD") or os.path.join(ROOT, "build"), "tests", "contract",
+                           "libfault.so")
+    with ReachableDaemon(rules(stored_bytes=1000000)) as daemon:
+        faults = os.path.join(daemon.directory, "faults")
+        with open(faults, "wb") as file:
+            file.write(bytes(4096))
+        daemon.stop()
+        daemon.environment.update(LD_PRELOAD=library, KYNETA_FAULT_FILE=faults, ASAN_OPTIONS=":".join(
+            filter(None, [os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0"])))
+        daemon.start()
+        make_document(daemon)
+        with opened(daemon, ANNA) as connection:
+            stats(daemon)
+            with open(faults, "r+b") as file:
+                file.seek(16)                                       # write_error (tests/contract/fault.h)
+                file.write(struct.pack("=i", errno.ENOSPC))
+            reply = connection.request(2, APPEND, "doc", [entry("1", b"x" * 5000)])
+            expect_equal([reply[1], reply[3]], [DISK_FULL, NOT_APPLIED], "an append")
+            with open(faults, "r+b") as file:
+                file.seek(16)
+                file.write(struct.pack("=i", 0))
+            connection.request(3, RESUME)
+            expect_equal(connection.request(4, APPEND, "doc", [entry("2", b"y")])[1], 0, "one later")
+            expect_count(daemon)
+
+
 @test("one batch of many writes is counted as it goes: as many as fit are applied")
 def _():
     with ReachableDaemon(rules(documents=10)) as daemon:
@@ -334,8 +386,9 @@ def _():
             store.append("doc", [meta(META), entry("1", "x")])
             expect_equal(expect_count(daemon, "after another program")[1], 1, "documents")
             expect_equal(daemon.log().count("counted for its quota"), 1, "times it was read")
-            # And if there is none before the daemon ends, then after its next start.
-            database.execute("INSERT INTO kyneta_doc_meta VALUES ('theirs', '{}')")
+        # And if there is none before the daemon ends, then by its last look.
+        until("the session is closed", lambda: of_store(daemon, "connections") == (1,))
+        database.execute("INSERT INTO kyneta_doc_meta VALUES ('theirs', '{}')")
         daemon.restart()
         with Store(daemon.socket) as store:
             expect_equal(expect_count(daemon, "after another program and a restart")[1], 2, "documents")
