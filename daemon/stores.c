@@ -76,9 +76,13 @@ static int check_boot(struct stores *stores, struct failure *failure)
 
 	buffer_reset(&stores->meta);
 	code = stores->engine->class->get_own(stores->engine, OWN_KEY_BOOT, &found, &stores->meta, failure);
-	if (code != 0 || !found || span_equal(buffer_span(&stores->meta), span_of_string(stores->boot)))
+	if (code != 0 || !found)
 		return code;
-	log_write(LOG_NOTICE, "the machine went down while the daemon ran: documents get new generations");
+	/* Where the machine does not say, each crash of the daemon may have been one of the machine. */
+	if (stores->boot[0] != '\0' && span_equal(buffer_span(&stores->meta), span_of_string(stores->boot)))
+		return 0;
+	log_write(LOG_NOTICE, "the machine went down while the daemon ran%s: documents get new generations",
+		  stores->boot[0] == '\0' ? ", for all that is known" : "");
 	code = jump(stores, failure);
 	if (code == ERROR_DISK_FULL) {
 		stores->engine->class->release_reserve(stores->engine);

@@ -2,6 +2,7 @@
 """Bounds that no single request reaches: no memory for a connection, answers that nobody takes, batches, the age of sessions;
 and what is in a socket when the daemon is told to stop."""
 
+import errno
 import os
 import resource
 import signal
@@ -13,6 +14,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
+from faults import Faults  # noqa: E402
 from harness import SANITIZED, Daemon, Skip, expect_equal, main, test  # noqa: E402
 from kyneta_store_client import (APPEND, PING, READ_ONLY, STATS, VERSION, Connection, Store,  # noqa: E402
                                  entry, frame, meta)
@@ -303,22 +305,14 @@ def _():
 
 @test("a disk that fails while sessions are forgotten ends the daemon like one that fails a write")
 def _():
-    library = os.path.join(os.environ.get("KYNETA_BUILD", ""), "tests", "contract", "libfault.so")
-    if not os.path.exists(library):
-        raise Skip("there is no libfault.so in KYNETA_BUILD")
     with Daemon(session_timeout=60, reserve_bytes=0) as daemon:
         make_session(daemon, SESSION)
         daemon.stop()
         session_age(daemon, make=61)
-        faults = os.path.join(daemon.directory, "faults")
-        with open(faults, "wb") as file:
-            file.write(bytes(4096))
-        daemon.environment.update(LD_PRELOAD=library, KYNETA_FAULT_FILE=faults, ASAN_OPTIONS=":".join(
-            filter(None, [os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0"])))
+        faults = Faults(os.path.join(daemon.directory, "faults"))
+        daemon.environment.update(faults.environment())
         daemon.start()
-        with open(faults, "r+b") as file:
-            file.seek(16)                           # write_error, after four more words (tests/contract/fault.h)
-            file.write(struct.pack("=i", 5))        # EIO
+        faults.fail_writes(errno.EIO)
         with Connection(daemon.socket) as connection:
             connection.hello()
             connection.receive()                    # the end

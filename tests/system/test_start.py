@@ -109,6 +109,20 @@ class Case:
         return re.sub(r"\b(%s)\b" % "|".join(names), lambda match: str(names[match.group(0)]), said)
 
 
+# Makes sockets where a service manager does, and becomes the program: how many, and of which kind.
+HAND_OVER = """
+import os, socket, sys
+count, kind = int(sys.argv[1]), int(sys.argv[2])
+for number in range(3, 3 + count):
+    made = socket.socket(socket.AF_UNIX, kind)
+    os.dup2(made.fileno(), 100 + number)
+for number in range(3, 3 + count):
+    os.dup2(100 + number, number)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(count), LISTEN_FDNAMES=":".join(["NAME"] * count))
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
 # ---- options ----------------------------------------------------------------------------------------------------------
 
 
@@ -349,6 +363,18 @@ def _(case):
 # ---- the system -------------------------------------------------------------------------------------------------------
 
 
+@way("a socket of the service manager is not one that the daemon can serve")
+def _(case):
+    case.wrapper = [sys.executable, "-c", HAND_OVER, "1", str(int(socket.SOCK_DGRAM))]
+    yield
+
+
+@way("the service manager gives too many sockets")
+def _(case):
+    case.wrapper = [sys.executable, "-c", HAND_OVER, "17", str(int(socket.SOCK_STREAM))]
+    yield
+
+
 @way("too few descriptors (`ulimit -n`)")
 def _(case):
     case.limits[resource.RLIMIT_NOFILE] = 32
@@ -508,6 +534,33 @@ def _():
             append_one(daemon, count)
             count += 1
             daemon.kill()
+
+
+@test("where the machine does not say which boot this is, a crash counts as one of the machine")
+def _():
+    def generation(daemon):
+        with Store(daemon.socket) as store:
+            return store.current_meta("document")[1][0]
+
+    with Daemon() as daemon:
+        append_one(daemon, 0)
+        before = generation(daemon)
+        daemon.crash()
+        expect_equal(generation(daemon), before, "the machine is still up")
+        daemon.stop()
+        daemon.wrapper = strace("openat:error=ENOENT") + ["-P", "/proc/sys/kernel/random/boot_id"]
+        daemon.environment.update(TRACED)
+        daemon.start()
+        append_one(daemon, 1)
+        before = generation(daemon)
+        with open("/proc/%d/task/%d/children" % (daemon.pid, daemon.pid), encoding="ascii") as file:
+            os.kill(int(file.read()), signal.SIGKILL)
+        daemon.wait()
+        daemon.start()
+        expect_equal(generation(daemon) > before, True, "generations %d, %d" % (before, generation(daemon)))
+        with open("/proc/%d/task/%d/children" % (daemon.pid, daemon.pid), encoding="ascii") as file:
+            os.kill(int(file.read()), signal.SIGTERM)
+        expect_equal(daemon.wait(), 0)
 
 
 # ---- and all the rest ---------------------------------------------------------------------------------------------------

@@ -6,21 +6,19 @@ start or the writer is held up.
 """
 
 import contextlib
-import ctypes
-import mmap
 import os
 import re
 import signal
 import socket
 import sqlite3
-import struct
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
 
-from harness import Daemon, DaemonFailed, Skip, expect_equal, main, test  # noqa: E402
+from faults import Faults  # noqa: E402
+from harness import Daemon, DaemonFailed, expect_equal, main, test  # noqa: E402
 from kyneta_store_client import APPEND, REPLACE, Connection, Store, entry, meta  # noqa: E402
 
 META = ('{"replicaType":["plain",1,0],"syncMode":{"writerModel":"concurrent","delivery":"delta-capable",'
@@ -28,8 +26,6 @@ META = ('{"replicaType":["plain",1,0],"syncMode":{"writerModel":"concurrent","de
 WAIT_SECONDS = 120      # a bound, not an expectation
 WATCHDOG_USEC = 400000
 SILENCE_SECONDS = 2     # twenty times what lies between two feeds
-
-FUTEX, FUTEX_WAKE = 202, 1  # of x86-64
 
 # Puts the descriptors that it inherits where a service manager does, and becomes the program.
 ACTIVATE = """
@@ -93,32 +89,6 @@ def managed(daemon, **environment):
             yield manager
     finally:
         manager.socket.close()
-
-
-class Faults:
-    """A disk that does what the test wants (tests/contract/fault.h)."""
-
-    def __init__(self, daemon):
-        library = os.path.join(os.environ.get("KYNETA_BUILD", ""), "tests", "contract", "libfault.so")
-        if not os.path.exists(library):
-            raise Skip("there is no libfault.so in KYNETA_BUILD")
-        path = os.path.join(daemon.directory, "faults")
-        with open(path, "wb") as file:
-            file.write(bytes(4096))
-        daemon.environment.update(LD_PRELOAD=library, KYNETA_FAULT_FILE=path, ASAN_OPTIONS=":".join(
-            filter(None, [os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0"])))
-        with open(path, "r+b") as file:
-            self.memory = mmap.mmap(file.fileno(), 4096)
-
-    def syncs(self):
-        """Those that have begun, and those that have ended."""
-        return struct.unpack_from("=II", self.memory, 0)
-
-    def hold(self, on):
-        """Every sync waits, as long as it is on."""
-        word = ctypes.c_uint32.from_buffer(self.memory, 8)
-        word.value = int(on)
-        ctypes.CDLL(None).syscall(FUTEX, ctypes.byref(word), FUTEX_WAKE, 2 ** 31 - 1)
 
 
 def listening(path, kind=socket.SOCK_STREAM, listen=True):
@@ -281,11 +251,12 @@ def _():
 @test("the watchdog is not fed while the writer hangs, and is again when it goes on")
 def _():
     daemon = Daemon()
-    faults = Faults(daemon)
+    faults = Faults(os.path.join(daemon.directory, "faults"))
+    daemon.environment.update(faults.environment())
     with managed(daemon, WATCHDOG_USEC=str(WATCHDOG_USEC)) as manager:
         with Store(daemon.socket) as store, Store(daemon.socket) as other:
             store.append("doc", [meta(META)])
-            faults.hold(True)
+            faults.hold_syncs(True)
             call = store.submit(REPLACE, "doc", [meta(META)])    # that the loop leaves to the writer
             store.push()
             until(lambda: faults.syncs()[0] > faults.syncs()[1])
@@ -296,7 +267,7 @@ def _():
             expect_equal(manager.take(SILENCE_SECONDS), None)
             other.ping()        # the loop turns
             expect_equal(manager.seen("WATCHDOG") != [], True, "fed before")
-            faults.hold(False)
+            faults.hold_syncs(False)
             manager.wait("WATCHDOG", count=5)
             call.result()
 
