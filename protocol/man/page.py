@@ -35,7 +35,7 @@ def inline(text):
 
 def sentence(text):
     text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "…")) else text + "."
+    return text if text.endswith((".", "?", "…")) else text + "."
 
 
 def entry(head, *paragraphs):
