@@ -64,6 +64,7 @@ struct connection {
 	struct account *account;			/* its user's */
 	struct connection *account_prev, *account_next; /* those that were admitted */
 	struct user_quota quota;			/* of its user, all its connections together */
+	bool has_quota;					/* of requests or their bytes */
 	bool admitted;
 	struct grant grant; /* once hello was accepted */
 	char name[CONNECTION_NAME_SIZE];

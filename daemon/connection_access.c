@@ -61,6 +61,8 @@ static bool read_peer(struct connection *connection)
 		log_write(LOG_ERROR, PEER_FORMAT ": the kernel does not tell its groups: %s",
 			  PEER_ARGUMENTS(&connection->peer), strerror(errno));
 	connection->quota = quota_of_user(connection->config->quota, connection->peer.uid);
+	connection->has_quota =
+	    connection->quota.requests != QUOTA_UNLIMITED || connection->quota.request_bytes != QUOTA_UNLIMITED;
 	connection->account = account_get(&connection->server->accounts, connection->peer.uid);
 	return connection->account != NULL;
 }

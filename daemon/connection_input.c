@@ -80,7 +80,7 @@ static bool begin_frame(struct connection *connection)
 		connection->server->starved = true;
 		return false;
 	}
-	if (!connection_within_quota(connection, sizeof(struct job) + length)) {
+	if (connection->has_quota && !connection_within_quota(connection, sizeof(struct job) + length)) {
 		connection->held_back = true;
 		return false;
 	}

@@ -357,6 +357,7 @@ def _():
                     database.commit()
                     database.close()
                     if life == 5:
+                        store.resume()
                         store.delete("")        # now it is seen at once, else at the end
             (daemon.restart, daemon.crash, daemon.restart)[life % 3]()
         with Store(daemon.socket):
