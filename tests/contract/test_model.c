@@ -11,6 +11,7 @@
  * tested with models that are wrong (MODEL_MISTAKES).
  */
 #include <criterion/criterion.h>
+#include <criterion/options.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
@@ -196,7 +197,7 @@ Test(model, every_mistake_in_the_model_is_found_and_made_short)
 	}
 }
 
-/* Takes the options that are the model's own, so that Criterion does not see them. */
+/* Takes the options that are the model's own, so that Criterion does not see them. They are about one of the tests. */
 static int take_options(int argc, char **argv)
 {
 	static const char *const options[][2] = {{"--seed", SEED_VARIABLE},
@@ -210,8 +211,10 @@ static int take_options(int argc, char **argv)
 
 		for (size_t j = 0; j < sizeof(options) / sizeof(*options) && i + 1 < argc && !is_taken; j++) {
 			is_taken = strcmp(argv[i], options[j][0]) == 0;
-			if (is_taken)
+			if (is_taken) {
 				setenv(options[j][1], argv[++i], 1);
+				criterion_options.pattern = "model/random_*";
+			}
 		}
 		if (!is_taken)
 			argv[kept++] = argv[i];
