@@ -29,6 +29,8 @@ from workload import Gone, Play, Refused  # noqa: E402
 
 FOR_GOOD = 1 << 30
 
+CLOSED_MOST = 10000     # a bound, not an expectation
+
 ERRORS = {"SHORT": SHORT, "SHORT_FULL": SHORT_FULL, **{name: number for number, name in errno.errorcode.items()}}
 
 # Exit statuses. What a disk cannot read back SQLite holds to be damaged.
@@ -81,6 +83,9 @@ class _Failing:
     def __init__(self, disk, fault):
         self.disk, self.fault = disk, fault
 
+    def begin(self):
+        """A daemon accepts connections."""
+
     def repair_alive(self):
         """The daemon still lives at the end: mend what fails, if it has failed. Can it be done?"""
         if self.disk.control.failed:
@@ -114,15 +119,19 @@ def _live(daemon, play, failing):
         daemon.start()
     except DaemonFailed:
         return daemon.wait()
-    try:
-        play.try_to_go_on()
-        play.run()
-        if failing.repair_alive():
-            _check_that_all_works(play)
-    except Gone:
-        pass
-    else:
-        daemon.terminate()
+    failing.begin()
+    for _ in range(CLOSED_MOST):
+        try:
+            play.try_to_go_on()
+            play.run()
+            if failing.repair_alive():
+                _check_that_all_works(play)
+            daemon.terminate()
+            break
+        except Gone:
+            # A connection may be closed without an answer; a daemon that ends does not listen any more.
+            if not daemon.accepts():
+                break
     status = daemon.wait()
     play.drain()
     return status

@@ -29,6 +29,9 @@ class _Strace:
         daemon.wrapper = ["strace", "-D", "-f", "-qq", "-o", log, "-e", "trace=" + injection.call,
                           "-e", "inject=%s:error=%s:when=%s" % injection]
 
+    def begin(self):
+        pass
+
     def repair_alive(self):
         return False
 

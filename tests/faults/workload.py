@@ -14,8 +14,8 @@ clients append to. Every write has a number among its client's; what was answere
 import collections
 import select
 
-from kyneta_store_client import (APPEND, COMMITTED, CURRENT_META, DELETE, LOAD_ALL, NOT_APPLIED, REPLACE, SYNC, SYNCED,
-                                 UNKNOWN, Connection, Store, StoreError)
+from kyneta_store_client import (APPEND, COMMITTED, CURRENT_META, DELETE, LIST_DOC_IDS, LOAD_ALL, NOT_APPLIED, REPLACE,
+                                 SYNC, SYNCED, UNKNOWN, Connection, Store, StoreError)
 from records import record_of, table_names
 
 WAIT_SECONDS = 120      # a bound, not an expectation
@@ -354,3 +354,19 @@ WHOLE = Script([_first, _second] + [_guest, _usual, _usual, _usual, _reshape, _u
 
 # Enough of everything, and so little that each of its operations can fail in turn.
 SHORT = Script([_first, _second, _usual, _reshape, _guest, _refused], 4, True)
+
+
+def _few(play, wave):
+    alice = play.client("alice")
+    alice.send(APPEND, "alice 1", play.named("mt"))
+    alice.send(APPEND, "alice 1", play.named("b"), COMMITTED)
+    alice.ask(LOAD_ALL, "alice 1")
+    alice.send(REPLACE, "alice 2", play.named("mB"))
+    alice.send(DELETE, "alice 2", (), COMMITTED)
+    alice.ask(CURRENT_META, "alice 1")
+    alice.ask(LIST_DOC_IDS)
+    alice.ask(SYNC)
+
+
+# For faults of which there are many: one of each.
+FEW = Script([_few], 0, True)
