@@ -237,6 +237,10 @@ static void run_ended(kyneta_store *store)
 
 	while ((call = TAILQ_FIRST(&store->queue.ended)) != NULL) {
 		TAILQ_REMOVE(&store->queue.ended, call, link);
+		if (call->abandoned) {
+			free(call);
+			continue;
+		}
 		if (call->ended_code == 0) {
 			handle_finish(store, call, &well);
 			continue;
@@ -335,8 +339,8 @@ void handle_end(kyneta_store *store, const struct kyneta_store_error *error)
 	}
 	kept.outcome = KYNETA_STORE_NO_OUTCOME;
 	end_calls(store, &kept);
+	run_ended(store); /* before the streams go: pages are among them */
 	stream_end_all(store, &kept);
-	run_ended(store);
 	if (!was_closed)
 		handle_state(store, &kept);
 }

@@ -74,7 +74,7 @@ struct call {
 	bool on_wire;	/* wholly written to this connection and not answered */
 	bool touched;	/* a byte of it was written to some connection: it may have been carried out */
 	bool again;	/* refused by a draining daemon: to be sent under a new id */
-	bool abandoned; /* its callback was called; only its reply is still waited for */
+	bool abandoned; /* its callback was called, or nobody waits; only its reply, or end, is still waited for */
 	uint32_t document_size;
 	size_t
 	    document_at; /* where the document's id is in the frame, if document_size or operation say there is one */
@@ -126,7 +126,8 @@ void queue_remove(struct queue *queue, struct call *call);
 /* queue_is_written(queue, call) - does this connection hold at least a part of it, unanswered? */
 bool queue_is_written(const struct queue *queue, const struct call *call);
 
-/* queue_abandon(queue, call) - nobody waits for it any more: freed now, or when its reply is there if it is written. */
+/* queue_abandon(queue, call) - nobody waits for it any more: freed now, or when its reply is there if it is written, or
+ * with those that ended. */
 void queue_abandon(struct queue *queue, struct call *call);
 
 /* queue_find(queue, id) - the call on the wire that has this id, or NULL. */

@@ -129,6 +129,10 @@ bool queue_is_written(const struct queue *queue, const struct call *call)
 
 void queue_abandon(struct queue *queue, struct call *call)
 {
+	if (call->ended_code != 0) { /* it has left the queue, and its end is not told yet */
+		call->abandoned = true;
+		return;
+	}
 	if (!queue_is_written(queue, call)) {
 		queue_remove(queue, call);
 		free(call);

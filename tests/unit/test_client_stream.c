@@ -276,6 +276,80 @@ Test(client_stream, consumer_that_has_enough)
 	fake_end(&fake);
 }
 
+/* A cursor that makes the request for the next page larger than a frame may be. */
+#define LONG_CURSOR                                                                                                    \
+	"0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+
+/* A handle that has read a page whose cursor is too long to go on with; the page is not taken out yet. */
+static kyneta_store *stuck_stream(struct fake *fake, struct consumer *consumer)
+{
+	struct kyneta_store_options options;
+	kyneta_store *store;
+
+	fake_start(fake);
+	fake->hello.frame_limit = 64;
+	options = eager(fake);
+	options.no_reconnect = true;
+	store = client_ready(fake, &options);
+	load(store, consumer);
+	fake_expect(fake, OPERATION_LOAD_ALL, 2);
+	fake_page(fake, 2, 1, 3, 10, LONG_CURSOR);
+	return store;
+}
+
+Test(client_stream, page_that_cannot_be_asked_for)
+{
+	struct consumer consumer = {.count = 0};
+	struct fake fake;
+	kyneta_store *store = stuck_stream(&fake, &consumer);
+
+	kyneta_store_process(store);
+	cr_assert_str_eq(consumer.text, "1 2 3 ");
+	cr_assert_eq(consumer.outcome.calls, 1);
+	cr_assert_eq(consumer.outcome.code, KYNETA_STORE_EFRAME_TOO_LARGE);
+	kyneta_store_free(store);
+	fake_end(&fake);
+}
+
+/* Its end is still to be told when the consumer has enough. */
+Test(client_stream, page_that_cannot_be_asked_for_and_nobody_wants)
+{
+	struct consumer consumer = {.stop_at = 2};
+	struct outcome pings[2] = {{.calls = 0}, {.calls = 0}};
+	struct fake fake;
+	kyneta_store *store = stuck_stream(&fake, &consumer);
+
+	kyneta_store_process(store);
+	cr_assert_success(consumer.outcome);
+	cr_assert_eq(client_status(store).queued, 0u);
+	cr_assert_eq(client_status(store).queued_bytes, 0u);
+	for (unsigned i = 0; i < 2; i++) {
+		cr_assert_eq(kyneta_store_send_ping(store, outcome_done, &pings[i]), 0);
+		kyneta_store_process(store);
+		fake_done(&fake, fake_expect(&fake, OPERATION_PING, 3 + i).id);
+		kyneta_store_process(store);
+		cr_assert_success(pings[i]);
+	}
+	kyneta_store_free(store);
+	fake_end(&fake);
+}
+
+/* … and when the handle ends in the same turn. */
+Test(client_stream, page_that_cannot_be_asked_for_when_the_handle_ends)
+{
+	struct consumer consumer = {.count = 0};
+	struct fake fake;
+	kyneta_store *store = stuck_stream(&fake, &consumer);
+
+	fake_send_bytes(&fake, "\0\0\0\1\xc1", 5);
+	cr_assert_eq(kyneta_store_process(store), KYNETA_STORE_EPROTOCOL);
+	cr_assert_str_eq(consumer.text, "1 2 3 ");
+	cr_assert_eq(consumer.outcome.calls, 1);
+	cr_assert_eq(consumer.outcome.code, KYNETA_STORE_EFRAME_TOO_LARGE);
+	kyneta_store_free(store);
+	fake_end(&fake);
+}
+
 Test(client_stream, changed_while_held_back_is_read_again)
 {
 	struct consumer consumer = {.count = 0};
