@@ -11,8 +11,7 @@
 /* What a record or id costs in a page beside its bytes: enough that a page of tiny ones stays a page. */
 #define PAGE_ITEM_BYTES 8
 
-/* Guesses: so many rows to come fill a page; and a row's bytes while they do not. */
-#define PAGE_FULL_ROWS 4096
+/* A guess at a row's bytes. */
 #define PAGE_ROW_BYTES 256
 
 /* The generation of a document in this snapshot: its own number, or the floor if that is higher. */
@@ -158,11 +157,9 @@ static int load_range(struct store_reading *reading, const struct engine_tables 
 /* What to make room for at once: growing by doubling would copy a large page several times over. */
 static size_t page_estimate(const struct load *load, const struct load_cursor *cursor)
 {
-	uint64_t rows = cursor->end - cursor->next;
+	uint64_t rows = cursor->end - cursor->next, most = load->limit + PAGE_ROW_BYTES;
 
-	if (rows < PAGE_FULL_ROWS)
-		return rows * PAGE_ROW_BYTES;
-	return load->limit + PAGE_ROW_BYTES;
+	return rows < most / PAGE_ROW_BYTES ? rows * PAGE_ROW_BYTES : most;
 }
 
 static int read_page(struct store_reading *reading, const struct engine_tables *tables, struct job *job,
