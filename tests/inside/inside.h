@@ -17,7 +17,7 @@
 #define INSIDE_PATH_SIZE 96
 
 struct inside {
-	char folder[INSIDE_PATH_SIZE / 2];
+	char folder[INSIDE_PATH_SIZE - 16];
 	char socket[INSIDE_PATH_SIZE];
 	char database[INSIDE_PATH_SIZE];
 	void (*configure)(struct config *config); /* the options beside these two; may be NULL */
