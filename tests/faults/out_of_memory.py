@@ -3,7 +3,7 @@
 
     out_of_memory.py AT TIMES       one of them, told in full
 
-run() is one of them: from the moment the daemon accepts connections the Nth allocation fails, and so many after it. A
+run() is one of them: from the moment the daemon is ready the Nth allocation fails, and so many after it. A
 call may fail, a connection may be closed, and a commit whose outcome nobody knows ends the daemon, which says why. It
 must not crash, and must not lie: afterwards all that was acknowledged is there, and nothing that was refused.
 """
@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 
 sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), folder) for folder in (".", "../python")]
 
@@ -21,7 +22,7 @@ from harness import Daemon  # noqa: E402
 from io_error import Result, play_lives  # noqa: E402
 from memory import Memory  # noqa: E402
 from records import Broken  # noqa: E402
-from workload import FEW, Play  # noqa: E402
+from workload import FEW, WAIT_SECONDS, Play  # noqa: E402
 
 Shortage = collections.namedtuple("Shortage", "at times")
 
@@ -29,10 +30,16 @@ Shortage = collections.namedtuple("Shortage", "at times")
 class _Failing:
     """What fails, for play_lives."""
 
-    def __init__(self, memory):
-        self.memory = memory
+    def __init__(self, memory, daemon):
+        self.memory, self.daemon = memory, daemon
 
     def begin(self):
+        """It listens before it is through with starting, where libuv ends a process that has no memory for its tables."""
+        bound = time.monotonic() + WAIT_SECONDS
+        while " ready, " not in self.daemon.log():
+            if time.monotonic() > bound:
+                raise Broken("the daemon does not become ready")
+            time.sleep(0.001)
         self.memory.control.armed = 1
 
     def repair_alive(self):
@@ -52,7 +59,7 @@ def run(shortage, keep=False):
     daemon = Daemon(directory, memory.environment(), **OPTIONS)
     play, result = Play(daemon, FEW), Result()
     try:
-        play_lives(daemon, play, result, _Failing(memory))
+        play_lives(daemon, play, result, _Failing(memory, daemon))
         for client in play.clients:
             result.told.update(client.link.told)
         _, result.resent, result.duplicates = aftermath(Daemon(directory, **OPTIONS), play, False)
