@@ -115,7 +115,8 @@ static bool answer_at_once(struct server *server)
 
 	/* Answers start what waited for them: that is for the lists themselves. */
 	server->to_writer = server->to_readers = (struct job_list){0};
-	wrote = writer_at_once(server->writer, &writes, &fatal);
+	/* Not before the results of all earlier writes are here: so answers come in the order of what they answer. */
+	wrote = server->outstanding == 0 && writer_at_once(server->writer, &writes, &fatal);
 	read = readers_at_once(server->readers, &reads);
 	if (!wrote)
 		job_list_move(&server->to_writer, &writes);
