@@ -76,7 +76,7 @@ class Replay:
         self.told = []          # (next, words) of appends to it that were answered when they were carried out
         self.calls = self.duplicates = 0
         self.operations = collections.Counter()
-        self.generations = collections.defaultdict(int)
+        self.generations = collections.defaultdict(list)     # of each own document: (call, generation, does it rise)
         self.writes = {}        # on their way: call -> (document, words, length then, does the generation rise)
         self.loads = {}         # on their way: call -> (document, contents that they may see)
         with open(path, encoding="utf-8") as file:
@@ -84,6 +84,16 @@ class Replay:
                 kind, call, _, *rest = line.split()
                 getattr(self, "_" + kind)(int(call), *rest)
         expect_equal((len(self.writes), len(self.loads)), (0, 0), "calls without an answer")
+        self._check_generations()
+
+    def _check_generations(self):
+        """Answers come in any order; what was sent later has the higher number."""
+        for answers in self.generations.values():
+            before = 0
+            for call, generation, rises in sorted(answers):
+                if generation < before + rises:
+                    raise AssertionError("call %d: generation %d after %d" % (call, generation, before))
+                before = generation
 
     def _w(self, call, operation, document, expect, *words):
         self.calls += 1
@@ -111,10 +121,7 @@ class Replay:
             self.told.append((next, words))
             return
         expect_equal(next, length, "call %d: next" % call)
-        before = self.generations[document]
-        if generation < before + rises:
-            raise AssertionError("call %d: generation %d after %d" % (call, generation, before))
-        self.generations[document] = generation
+        self.generations[document].append((call, generation, rises))
 
     def _l(self, call, document):
         self.calls += 1
