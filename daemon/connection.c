@@ -1,6 +1,8 @@
 #include "daemon/connection.h"
 
 #include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -15,6 +17,12 @@
 
 /* The part of drain-timeout after which a peer that takes no reply is given up. */
 #define DRAIN_REPLY_SHARE 3
+
+/* The part of reply-timeout and frame-timeout that is left while room for requests or replies is short. */
+#define SHORT_SHARE 12
+
+/* A line about a peer is cut there. */
+#define NOTICE_TEXT_SIZE 512
 
 /* How long a connection that was turned away is listened to, and how many are at once. */
 #define LINGER_MS     1000
@@ -61,6 +69,7 @@ void connection_accept(struct server *server, struct server_listener *listener)
 	connection->config = config_ref(server->config);
 	connection->pipe.data = connection;
 	connection->since_ms = server_now_ms(server);
+	connection->held_by = NOTICE_COUNT;
 	DL_APPEND(server->connections, connection);
 	server->connection_count++;
 	stats_set(connections, server->connection_count);
@@ -84,11 +93,7 @@ void connection_end(struct connection *connection, int code, const char *reason)
 	connection->no_more = true;
 	connection->end_code = code;
 	connection->end_reason = reason;
-	if (code != 0)
-		log_write(LOG_WARNING, PEER_FORMAT ": %s: %s", PEER_ARGUMENTS(&connection->peer),
-			  error_name((uint64_t)code), reason);
-	else
-		log_write(LOG_DEBUG, PEER_FORMAT ": ending: %s", PEER_ARGUMENTS(&connection->peer), reason);
+	log_write(LOG_DEBUG, PEER_FORMAT ": ending: %s", PEER_ARGUMENTS(&connection->peer), reason);
 	if (connection->waiting != NULL) {
 		struct job *job = connection->waiting;
 
@@ -96,6 +101,27 @@ void connection_end(struct connection *connection, int code, const char *reason)
 		connection_discharge(connection, job);
 	}
 	connection_set_state(connection, CONNECTION_ENDING);
+}
+
+void connection_reject(struct connection *connection, int code, const char *reason)
+{
+	connection_notice(connection, NOTICE_MALFORMED, LOG_WARNING, "%s: %s", error_name((uint64_t)code), reason);
+	connection_end(connection, code, reason);
+}
+
+void connection_notice(struct connection *connection, enum notice notice, enum log_level level, const char *format, ...)
+{
+	struct server *server = connection->server;
+	char text[NOTICE_TEXT_SIZE];
+	va_list arguments;
+
+	if (!notice_due(&server->notices, notice, server_now_ms(server)))
+		return;
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	log_write(level, PEER_FORMAT "%s%s: %s", PEER_ARGUMENTS(&connection->peer),
+		  connection->name[0] != '\0' ? " " : "", connection->name, text);
 }
 
 void connection_drop(struct connection *connection)
@@ -167,7 +193,9 @@ static void on_closed(uv_handle_t *handle)
 	struct server *server = connection->server;
 
 	connection_out_free(connection);
+	connection_write_leave(connection);
 	DL_DELETE(server->connections, connection);
+	server_wait_no_more(server, connection);
 	server->connection_count--;
 	stats_set(connections, server->connection_count);
 	connection_leave_account(connection);
@@ -263,11 +291,10 @@ void connection_turn(struct connection *connection)
 		connection_out_flush(connection);
 }
 
-static void time_out(struct connection *connection, const char *what)
+static void time_out(struct connection *connection, enum notice limit, uint64_t now_ms)
 {
 	stats_add(timeouts, 1);
-	log_write(LOG_WARNING, PEER_FORMAT "%s%s: closed: %s", PEER_ARGUMENTS(&connection->peer),
-		  connection->name[0] != '\0' ? " " : "", connection->name, what);
+	notice_limit(&connection->server->notices, limit, now_ms, &connection->peer, connection->name);
 	connection_drop(connection);
 }
 
@@ -285,13 +312,34 @@ static bool replies_stuck(struct connection *connection, uint64_t now_ms, uint64
 	       unread_bytes(connection) > 0;
 }
 
-/* A daemon that stops does not wait as long as it may for whoever does not take its replies. */
+/* Is so much of it used that whoever holds it up harms others? */
+static bool is_short(uint64_t used, uint64_t most)
+{
+	return used >= most - most / 4;
+}
+
+/* A daemon that stops does not wait as long as it may for whoever does not take its replies; nor one that is short of
+ * room for those of others. */
 static uint64_t reply_timeout_ms(const struct connection *connection)
 {
+	const struct server *server = connection->server;
 	uint64_t timeout_ms = connection->config->reply_timeout * 1000;
-	uint64_t drain_ms = connection->server->config->drain_timeout * 1000 / DRAIN_REPLY_SHARE;
+	uint64_t drain_ms = server->config->drain_timeout * 1000 / DRAIN_REPLY_SHARE;
 
-	return connection->server->draining && drain_ms < timeout_ms ? drain_ms : timeout_ms;
+	if (is_short(server->reply_bytes + server->reply_reserved, server->config->max_reply_bytes) ||
+	    is_short(server->request_bytes, server->config->max_request_bytes) ||
+	    is_short(server->in_flight, server->config->max_requests))
+		timeout_ms /= SHORT_SHARE;
+	return server->draining && drain_ms < timeout_ms ? drain_ms : timeout_ms;
+}
+
+static uint64_t frame_timeout_ms(const struct connection *connection)
+{
+	const struct server *server = connection->server;
+	uint64_t timeout_ms = connection->config->frame_timeout * 1000;
+
+	return is_short(server->request_bytes, server->config->max_request_bytes) ? timeout_ms / SHORT_SHARE
+										  : timeout_ms;
 }
 
 void connection_tick(struct connection *connection, uint64_t now_ms)
@@ -306,12 +354,12 @@ void connection_tick(struct connection *connection, uint64_t now_ms)
 		connection->frame_since_ms =
 		    connection->frame_since_ms == 0 ? 0 : now_ms; /* our limit, not its delay */
 	if (connection->state == CONNECTION_GREETING && now_ms - connection->since_ms >= config->hello_timeout * 1000)
-		time_out(connection, "it said no hello in time (hello-timeout)");
+		time_out(connection, NOTICE_limit_hello_timeout, now_ms);
 	else if (connection->state < CONNECTION_ENDING && connection->frame_since_ms != 0 &&
-		 now_ms - connection->frame_since_ms >= config->frame_timeout * 1000)
-		time_out(connection, "a frame took too long to arrive (frame-timeout)");
+		 now_ms - connection->frame_since_ms >= frame_timeout_ms(connection))
+		time_out(connection, NOTICE_limit_frame_timeout, now_ms);
 	else if (!connection->mute && replies_stuck(connection, now_ms, reply_timeout_ms(connection)))
-		time_out(connection, "it goes on asking but does not take its replies (reply-timeout)");
+		time_out(connection, NOTICE_limit_reply_timeout, now_ms);
 	else if (connection->mute && connection->state < CONNECTION_ENDING && connection->no_more)
 		connection_drop(connection);
 }

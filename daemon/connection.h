@@ -22,6 +22,7 @@
 #include "daemon/grant.h"
 #include "daemon/hash.h"
 #include "daemon/job.h"
+#include "daemon/notice.h"
 #include "daemon/order.h"
 #include "daemon/peer.h"
 
@@ -56,6 +57,8 @@ struct connection {
 	struct config *config;		/* in force when it was accepted: its own limits, not those of all together */
 	struct connection *prev, *next; /* all of the server's */
 	struct connection *dirty_next;	/* those with something to do at the end of this turn */
+	struct connection *wait_prev, *wait_next; /* those that wait for what all together have (server_wait) */
+	bool waits;
 	bool dirty;
 	enum connection_state state;
 
@@ -88,6 +91,7 @@ struct connection {
 	size_t stash_taken;
 	bool reading;	      /* the socket is read */
 	bool held_back;	      /* a limit keeps the next frame out */
+	enum notice held_by;  /*   … this one; NOTICE_COUNT: none, or not one of ours */
 	bool waits_for_quota; /*   … its user's quota, and that was counted */
 	bool no_more;	      /* nothing more is to be taken: end of file, or close was received */
 	size_t drain_bytes;   /* had arrived when the daemon was told to stop, and are not read yet */
@@ -97,6 +101,9 @@ struct connection {
 
 	/* requests */
 	struct order order;
+	struct connection *turn_prev, *turn_next; /* those whose writes wait for their turn */
+	bool awaits_turn;
+	uint64_t writes_out;	    /* with the writer */
 	uint64_t in_flight;	    /* received, not answered */
 	uint64_t request_bytes;	    /* charged */
 	uint64_t reply_reserved;    /* for what is being read */
@@ -156,6 +163,13 @@ void connection_touch(struct connection *connection); /* there is something to d
  * is static. */
 void connection_end(struct connection *connection, int code, const char *reason);
 
+/* connection_reject(connection, code, reason) - the same, for what nobody may send: told in the log. */
+void connection_reject(struct connection *connection, int code, const char *reason);
+
+/* connection_notice(connection, notice, level, format, …) - a line about its peer, unless there were many. */
+void connection_notice(struct connection *connection, enum notice notice, enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
 /* connection_admit(connection) - it was accepted: find out who it is. False: it may not be here, and is ending. */
 bool connection_admit(struct connection *connection);
 void connection_leave_account(struct connection *connection);
@@ -205,6 +219,16 @@ void connection_input_free(struct connection *connection);
 void connection_request(struct connection *connection, struct job *job);
 void connection_pump(struct connection *connection);	 /* hand over what may start now */
 void connection_hello_go(struct connection *connection); /* the session is free now */
+
+/*
+ * connection_write_pump(connection) - hand over the writes that may start. connection_write_turns(server) - those that
+ * waited for their turn. connection_write_answered(connection, job) - the writer gave it back.
+ * connection_write_leave(connection) - it takes no more turns.
+ */
+void connection_write_pump(struct connection *connection);
+void connection_write_turns(struct server *server);
+void connection_write_answered(struct connection *connection, struct job *job);
+void connection_write_leave(struct connection *connection);
 
 /*
  * connection_read_pump(connection) - start the reads that there is room for. connection_read_answered(connection, job)

@@ -93,8 +93,8 @@ bool connection_admit(struct connection *connection)
 		connection_refused(connection, REFUSAL_DENIED, reason);
 		turn_away(connection, ERROR_DENIED, reason);
 	} else if (server->connection_count - server->lingering > server->config->max_connections) {
-		log_write(LOG_WARNING, PEER_FORMAT ": refused: max-connections is reached",
-			  PEER_ARGUMENTS(&connection->peer));
+		notice_limit(&connection->server->notices, NOTICE_limit_max_connections,
+			     server_now_ms(connection->server), &connection->peer, "");
 		turn_away(connection, ERROR_TOO_MANY_CONNECTIONS,
 			  "the limit of connections is reached (max-connections)");
 	} else if (account->connection_count >= connection->quota.connections) {

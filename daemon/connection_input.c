@@ -19,31 +19,69 @@ static uint64_t frame_limit(const struct connection *connection)
 	return connection->state == CONNECTION_GREETING ? FRAME_HELLO_MAX : connection_frame_limit(connection);
 }
 
-/* Has the peer, or have all together, left so much untaken that nothing more can be answered? Every request has an
- * answer, and many small ones add up as well. */
-static bool replies_full(const struct connection *connection)
-{
-	const struct server *server = connection->server;
+/*
+ * Room for requests. What is charged are whole frames, from their headers on, and in all together also what was
+ * received beyond a limit (the stash). Two rules keep a few from taking everything: of the bytes of all together,
+ * connections that hold much have three quarters; and whoever holds nothing may send one small request, whatever others
+ * hold. One large frame is let in although it does not fit if there is no other: the limits must not lock up.
+ */
+#define SMALL_REQUEST_BYTES (16 * 1024)
+#define SMALL_HOLD_BYTES    (64 * 1024)
 
-	return connection->out_bytes >= connection->config->max_reply_bytes_per_connection ||
-	       (connection->out_bytes > 0 && server->reply_bytes >= server->config->max_reply_bytes);
+/* Of max-request-bytes: received beyond a limit, at most. */
+#define STASH_PART 16
+
+static bool is_large(const struct connection *connection, uint64_t charge)
+{
+	return connection->request_bytes + charge > SMALL_HOLD_BYTES;
 }
 
-/* Is there room for one more request of so many bytes? Whoever has nothing in flight and has taken its replies is
- * always let in: the limits must not lock up. */
-static bool admits(const struct connection *connection, size_t length)
+/* Is there room in what all together may have? */
+static bool has_common_bytes(const struct connection *connection, uint64_t charge)
+{
+	const struct server *server = connection->server;
+	uint64_t most = server->config->max_request_bytes;
+
+	if (connection->in_flight == 0 && charge <= SMALL_REQUEST_BYTES)
+		return true;
+	if (!is_large(connection, charge))
+		return server->request_bytes + charge <= most;
+	return server->large_bytes == 0 ||
+	       (server->large_bytes + charge <= most - most / 4 && server->request_bytes + charge <= most);
+}
+
+/* The limit that keeps one more request of so many bytes out; or NOTICE_COUNT. */
+static enum notice limit_for(const struct connection *connection, uint64_t charge)
 {
 	const struct server *server = connection->server;
 	const struct config *own = connection->config, *all = server->config;
-	uint64_t charge = sizeof(struct job) + length;
 
-	if (replies_full(connection))
-		return false;
-	if (connection->in_flight >= own->max_requests_per_connection || server->in_flight >= all->max_requests)
-		return false;
+	/* Every request has an answer, and many small ones add up as well. */
+	if (connection->out_bytes >= own->max_reply_bytes_per_connection)
+		return NOTICE_limit_max_reply_bytes_per_connection;
+	if (connection->out_bytes > 0 && server->reply_bytes >= all->max_reply_bytes)
+		return NOTICE_limit_max_reply_bytes;
+	if (connection->in_flight >= own->max_requests_per_connection)
+		return NOTICE_limit_max_requests_per_connection;
+	if (connection->in_flight > 0 && server->in_flight >= all->max_requests)
+		return NOTICE_limit_max_requests;
 	if (connection->request_bytes > 0 && connection->request_bytes + charge > own->max_request_bytes_per_connection)
-		return false;
-	return server->request_bytes == 0 || server->request_bytes + charge <= all->max_request_bytes;
+		return NOTICE_limit_max_request_bytes_per_connection;
+	return has_common_bytes(connection, charge) ? NOTICE_COUNT : NOTICE_limit_max_request_bytes;
+}
+
+/* It waits for @limit, or (NOTICE_COUNT) for memory. Counted and told once, however often it looks in vain. */
+static void hold_back(struct connection *connection, enum notice limit)
+{
+	struct server *server = connection->server;
+
+	connection->held_back = true;
+	if (connection->held_by != limit && limit != NOTICE_COUNT)
+		notice_limit(&server->notices, limit, server_now_ms(server), &connection->peer, connection->name);
+	connection->held_by = limit;
+	if (limit == NOTICE_COUNT || limit == NOTICE_limit_max_requests || limit == NOTICE_limit_max_request_bytes ||
+	    limit == NOTICE_limit_max_reply_bytes)
+		server_wait(server, connection);
 }
 
 /* May frames be taken now? */
@@ -53,10 +91,16 @@ static bool takes(const struct connection *connection)
 	       (connection->state == CONNECTION_GREETING || connection->state == CONNECTION_OPEN);
 }
 
-static void bad_frame(struct connection *connection, int code, const char *reason)
+static void frame_too_large(struct connection *connection)
 {
+	struct server *server = connection->server;
+
 	stats_add(bad_frames, 1);
-	connection_end(connection, code, reason);
+	notice_limit(&server->notices, NOTICE_limit_max_frame_bytes, server_now_ms(server), &connection->peer,
+		     connection->name);
+	connection_end(connection, ERROR_FRAME_TOO_LARGE,
+		       connection->state == CONNECTION_GREETING ? "a frame before hello has at most 4096 bytes"
+								: "the frame is larger than the limit");
 }
 
 /* A header is complete: get the job for its frame. False: not now (a limit), or never (an error, the connection is
@@ -64,32 +108,34 @@ static void bad_frame(struct connection *connection, int code, const char *reaso
 static bool begin_frame(struct connection *connection)
 {
 	uint32_t length = frame_length(connection->header);
+	uint64_t charge = sizeof(struct job) + length;
+	enum notice limit;
 
 	if (length == 0) {
-		bad_frame(connection, ERROR_MALFORMED, "a frame of no bytes");
+		stats_add(bad_frames, 1);
+		connection_reject(connection, ERROR_MALFORMED, "a frame of no bytes");
 		return false;
 	}
 	if (length > frame_limit(connection)) {
-		bad_frame(connection, ERROR_FRAME_TOO_LARGE,
-			  connection->state == CONNECTION_GREETING ? "a frame before hello has at most 4096 bytes"
-								   : "the frame is larger than the limit");
+		frame_too_large(connection);
 		return false;
 	}
-	if (!admits(connection, length)) {
-		connection->held_back = true;
-		connection->server->starved = true;
+	limit = limit_for(connection, charge);
+	if (limit != NOTICE_COUNT) {
+		hold_back(connection, limit);
 		return false;
 	}
-	if (connection->has_quota && !connection_within_quota(connection, sizeof(struct job) + length)) {
+	if (connection->has_quota && !connection_within_quota(connection, charge)) {
 		connection->held_back = true;
 		return false;
 	}
 	connection->partial = job_new(length);
 	if (connection->partial == NULL) {
-		connection->held_back = true; /* no memory is a limit as well: try again when something was freed */
-		connection->server->starved = true;
+		hold_back(connection, NOTICE_COUNT); /* no memory is a limit as well */
 		return false;
 	}
+	connection->held_by = NOTICE_COUNT;
+	connection->partial->large = is_large(connection, charge);
 	connection_charge(connection, connection->partial);
 	connection->partial_have = 0;
 	return true;
@@ -141,20 +187,48 @@ static size_t take(struct connection *connection, const uint8_t *data, size_t si
 /* Keeps what could not be taken, and stops reading until it can. */
 static void put_aside(struct connection *connection, const uint8_t *data, size_t size)
 {
+	struct buffer *stash = &connection->stash;
+
 	connection_input_stop(connection);
 	if (size == 0 || connection->state == CONNECTION_ENDING || connection->no_more)
 		return;
-	buffer_append(&connection->stash, data, size);
-	if (connection->stash.failed)
+	connection->server->stash_bytes -= stash->capacity;
+	buffer_append(stash, data, size);
+	connection->server->stash_bytes += stash->capacity;
+	stats_set(stash_bytes, connection->server->stash_bytes);
+	if (stash->failed)
 		connection_drop(connection);
+}
+
+static void free_stash(struct connection *connection)
+{
+	if (connection->stash.capacity == 0)
+		return;
+	connection->server->stash_bytes -= connection->stash.capacity;
+	stats_set(stash_bytes, connection->server->stash_bytes);
+	buffer_free(&connection->stash);
+	connection->stash_taken = 0;
+}
+
+/*
+ * How much may be read to where it does not belong: no more than what may have to be put aside. If all together have
+ * put enough aside already, just the rest of the header, or of a frame that is too small to be read directly.
+ */
+static size_t scratch_room(const struct connection *connection)
+{
+	const struct server *server = connection->server;
+
+	if (server->stash_bytes + SERVER_SCRATCH_SIZE <= server->config->max_request_bytes / STASH_PART)
+		return SERVER_SCRATCH_SIZE;
+	return connection->partial != NULL ? connection->partial->frame_size - connection->partial_have
+					   : FRAME_HEADER_SIZE - connection->header_have;
 }
 
 static void end_of_input(struct connection *connection, ssize_t status)
 {
 	connection_input_stop(connection);
 	if (connection->header_have > 0)
-		log_write(LOG_INFO, PEER_FORMAT ": the peer went away in the middle of a frame",
-			  PEER_ARGUMENTS(&connection->peer));
+		connection_notice(connection, NOTICE_CUT_FRAME, LOG_INFO, "it went away in the middle of a frame");
 	connection->no_more = true;
 	if (status != UV_EOF)
 		connection->mute = true;
@@ -168,7 +242,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 
 	(void)suggested;
 	buffer->base = (char *)connection->server->scratch;
-	buffer->len = SERVER_SCRATCH_SIZE;
+	buffer->len = scratch_room(connection);
 	if (job != NULL && job->frame_size - connection->partial_have >= DIRECT_READ_MIN) {
 		buffer->base = (char *)job->frame + connection->partial_have;
 		buffer->len = job->frame_size - connection->partial_have;
@@ -250,15 +324,13 @@ void connection_input_resume(struct connection *connection)
 	    take(connection, stash->data + connection->stash_taken, stash->size - connection->stash_taken);
 	if (connection->held_back || !takes(connection))
 		return;
-	buffer_free(stash);
-	connection->stash_taken = 0;
+	free_stash(connection);
 	connection_input_start(connection);
 }
 
 void connection_input_free(struct connection *connection)
 {
-	buffer_free(&connection->stash);
-	connection->stash_taken = 0;
+	free_stash(connection);
 	if (connection->partial != NULL)
 		connection_discharge(connection, connection->partial);
 	connection->partial = NULL;

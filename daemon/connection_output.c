@@ -14,9 +14,14 @@ static void account(struct connection *connection, size_t more, size_t less)
 {
 	connection->out_bytes += more - less;
 	connection->server->reply_bytes += more - less;
+	stats_set(reply_bytes, connection->server->reply_bytes);
+	if (less <= more)
+		return;
+	connection->server->freed = true;
 	if (connection->server->beyond == connection && connection->out_bytes + connection->reply_reserved == 0)
 		connection->server->beyond = NULL;
-	stats_set(reply_bytes, connection->server->reply_bytes);
+	if (connection->held_back || connection->reads.head != NULL)
+		connection_touch(connection); /* what it has out may be what holds it back */
 }
 
 static struct chunk *add_chunk(struct connection *connection)

@@ -92,7 +92,7 @@ static bool find_room(struct connection *connection, struct job *job, uint64_t *
 		*need = SMALL_PAGE_BYTES + REPLY_OTHER_BYTES;
 		return true;
 	}
-	connection->server->starved = true;
+	server_wait(connection->server, connection);
 	return false;
 }
 
@@ -154,6 +154,7 @@ bool connection_read_answered(struct connection *connection, struct job *job)
 {
 	connection->reply_reserved -= job->reply_reserved;
 	connection->server->reply_reserved -= job->reply_reserved;
+	connection->server->freed |= job->reply_reserved > 0;
 	job->reply_reserved = 0;
 	if (job->reply_needs > 0) {
 		job_list_unpop(&connection->reads, job);

@@ -26,6 +26,7 @@ void connection_charge(struct connection *connection, struct job *job)
 	connection->request_bytes += job->charge;
 	connection->in_flight++;
 	server->request_bytes += job->charge;
+	server->large_bytes += job->large ? job->charge : 0;
 	server->in_flight++;
 	connection->account->request_bytes += job->charge;
 	connection->account->in_flight++;
@@ -40,7 +41,9 @@ void connection_discharge(struct connection *connection, struct job *job)
 	connection->request_bytes -= job->charge;
 	connection->in_flight--;
 	server->request_bytes -= job->charge;
+	server->large_bytes -= job->large ? job->charge : 0;
 	server->in_flight--;
+	server->freed = true;
 	connection->account->request_bytes -= job->charge;
 	connection->account->in_flight--;
 	if (connection->account->waited_for)
@@ -116,8 +119,8 @@ static void end_hello(struct connection *connection, struct job *job, int code, 
 
 static void refuse_hello(struct connection *connection, struct job *job, int code, const char *message)
 {
-	log_write(LOG_WARNING, PEER_FORMAT "%s%s: hello refused: %s: %s", PEER_ARGUMENTS(&connection->peer),
-		  connection->name[0] != '\0' ? " " : "", connection->name, error_name((uint64_t)code), message);
+	connection_notice(connection, NOTICE_HELLO_REFUSED, LOG_WARNING, "hello refused: %s: %s",
+			  error_name((uint64_t)code), message);
 	end_hello(connection, job, code, message);
 }
 
@@ -138,9 +141,9 @@ static void accept_hello(struct connection *connection, struct job *job)
 	struct buffer *out = connection_out(connection);
 	size_t before;
 
-	log_write(LOG_INFO, PEER_FORMAT "%s%s: store %s, layout %d, %s%s", PEER_ARGUMENTS(&connection->peer),
-		  connection->name[0] != '\0' ? " " : "", connection->name, tables->description, (int)tables->layout,
-		  modes[connection->access], connection->handle != NULL ? ", session" : "");
+	connection_notice(connection, NOTICE_HELLO, LOG_INFO, "store %s, layout %d, %s%s", tables->description,
+			  (int)tables->layout, modes[connection->access],
+			  connection->handle != NULL ? ", session" : "");
 	if (out != NULL) {
 		before = out->size;
 		reply_encode_hello(out, job->request.id, &reply);
@@ -271,8 +274,7 @@ static bool take_session(struct connection *connection, const uint8_t *id)
 	}
 	handle->waiting = connection;
 	stats_add(takeovers, 1);
-	log_write(LOG_INFO, PEER_FORMAT ": takes its session over from an older connection",
-		  PEER_ARGUMENTS(&connection->peer));
+	connection_notice(connection, NOTICE_TAKEOVER, LOG_INFO, "takes its session over from an older connection");
 	if (waiting != NULL)
 		connection_drop(waiting);
 	connection_end(holder, 0, "its session was taken over");
@@ -339,10 +341,8 @@ static void request_greeting(struct connection *connection, struct job *job, int
 static void feed(struct connection *connection)
 {
 	struct server *server = connection->server;
-	struct job *job;
 
-	while ((job = order_next_write(&connection->order)) != NULL)
-		job_list_push(&server->to_writer, job);
+	connection_write_pump(connection);
 	if (server->to_writer.count >= FEED_WRITES)
 		server_feed(server);
 }
@@ -378,7 +378,7 @@ static void request_open(struct connection *connection, struct job *job, int cod
 	if (request->id == 0) {
 		/* An error with id 0 speaks of the connection itself, which ends with it. */
 		connection_discharge(connection, job);
-		connection_end(connection, ERROR_BAD_ARGUMENT, "the id must be 2 or more");
+		connection_reject(connection, ERROR_BAD_ARGUMENT, "the id must be 2 or more");
 		return;
 	}
 	if (request->id <= connection->last_id) {
@@ -417,7 +417,7 @@ void connection_request(struct connection *connection, struct job *job)
 	if (code == ERROR_MALFORMED) {
 		stats_add(bad_frames, 1);
 		connection_discharge(connection, job);
-		connection_end(connection, code, reason);
+		connection_reject(connection, code, reason);
 	} else if (connection->state == CONNECTION_GREETING) {
 		request_greeting(connection, job, code, reason);
 	} else {
@@ -429,13 +429,10 @@ void connection_request(struct connection *connection, struct job *job)
 
 void connection_pump(struct connection *connection)
 {
-	struct job *job;
-
 	/* Reads that are skipped make way for writes. */
 	if (connection->mute)
 		connection_read_pump(connection);
-	while ((job = order_next_write(&connection->order)) != NULL)
-		job_list_push(&connection->server->to_writer, job);
+	connection_write_pump(connection);
 	connection_read_pump(connection);
 }
 
@@ -452,6 +449,7 @@ void connection_answer(struct connection *connection, struct job *job)
 	}
 	if (!connection_read_answered(connection, job))
 		return;
+	connection_write_answered(connection, job);
 	order_done(&connection->order, job);
 	if (job->refusal != REFUSAL_NONE)
 		connection_job_refused(connection, job);

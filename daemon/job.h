@@ -42,12 +42,14 @@ struct job {
 	const struct grant *grant;     /* of the connection, which outlives its jobs; from hello's answer on */
 	uint64_t arrived_us;	       /* its last byte */
 	size_t charge;		       /* bytes counted against the limits while the job lives */
+	bool large;		       /*   … and among those of connections that hold much */
 	struct request request;
 
 	/* order (order.h): loop thread only */
 	struct lane *lane;
 	struct job *lane_next;
 	bool ready;
+	bool counted_out; /* among the writes that the writer has */
 	uint64_t writes_before, lists_before;
 
 	/* the result */

@@ -134,13 +134,16 @@ bool order_add(struct order *order, struct job *job)
 	return true;
 }
 
+const struct job *order_peek_write(const struct order *order)
+{
+	const struct job *job = order->writes.head;
+
+	return job == NULL || !job->ready || order->lists_done < job->lists_before ? NULL : job;
+}
+
 struct job *order_next_write(struct order *order)
 {
-	struct job *job = order->writes.head;
-
-	if (job == NULL || !job->ready || order->lists_done < job->lists_before)
-		return NULL;
-	return job_list_pop(&order->writes);
+	return order_peek_write(order) == NULL ? NULL : job_list_pop(&order->writes);
 }
 
 struct job *order_next_read(struct order *order)

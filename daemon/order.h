@@ -28,6 +28,9 @@ struct order {
 /* order_add(order, job) - a request was received. False without memory (the job stays the caller's). */
 bool order_add(struct order *order, struct job *job);
 
+/* order_peek_write(order) - what order_next_write would return. */
+const struct job *order_peek_write(const struct order *order);
+
 /* order_next_write(order) - the next job for the writer that may start now, in order; NULL: none. */
 struct job *order_next_write(struct order *order);
 

@@ -27,6 +27,9 @@
 /* How long a dying daemon tries to get its last answers out. */
 #define LAST_WORDS_MS 2000
 
+/* Connections that wait for what all together have: so many look again in one turn of the loop. */
+#define WAITING_VISITS 64
+
 uint64_t server_now_ms(struct server *server)
 {
 	return uv_now(&server->loop);
@@ -94,17 +97,45 @@ static void turn_dirty(struct server *server)
 	}
 }
 
-/* The list is a stack: whoever came first has its turn first. */
-static void touch_all(struct server *server)
+void server_wait(struct server *server, struct connection *connection)
 {
-	struct connection *connection = server->connections;
-
-	if (connection == NULL)
+	if (connection->waits)
 		return;
-	do {
-		connection = connection->prev; /* of the first: the last */
+	connection->waits = true;
+	DL_APPEND2(server->waiting, connection, wait_prev, wait_next);
+	server->waiting_count++;
+}
+
+void server_wait_no_more(struct server *server, struct connection *connection)
+{
+	if (!connection->waits)
+		return;
+	connection->waits = false;
+	DL_DELETE2(server->waiting, connection, wait_prev, wait_next);
+	server->waiting_count--;
+}
+
+/*
+ * Something was given back: those who wait look again, in the order in which they came, and queue up anew if it was in
+ * vain. A few in one turn of the loop, so that many of them do not stop it; then it comes round at once.
+ */
+static void turn_waiting(struct server *server)
+{
+	unsigned visits = 0;
+
+	if (server->freed)
+		server->waiting_to_visit = server->waiting_count;
+	server->freed = false;
+	while (server->waiting != NULL && server->waiting_to_visit > 0 && visits++ < WAITING_VISITS) {
+		struct connection *connection = server->waiting;
+
+		server->waiting_to_visit--;
+		server_wait_no_more(server, connection);
 		connection_touch(connection);
-	} while (connection != server->connections);
+		turn_dirty(server);
+	}
+	if (server->waiting != NULL && server->waiting_to_visit > 0)
+		eventfd_write(server->wake_fd, 1);
 }
 
 /* What is quicker done than handed to a thread. Was there anything? */
@@ -145,12 +176,8 @@ static void turn(struct server *server)
 	turn_dirty(server);
 	while (rounds++ < AT_ONCE_ROUNDS && answer_at_once(server))
 		turn_dirty(server);
-	if (server->starved) {
-		/* Something may have been given back: everybody who waits for it looks again, once a turn. */
-		server->starved = false;
-		touch_all(server);
-		turn_dirty(server);
-	}
+	turn_waiting(server);
+	connection_write_turns(server);
 	if (server->answered)
 		writer_answered(server->writer);
 	server->answered = false;

@@ -62,8 +62,18 @@ struct server {
 
 	/* what is held in all */
 	uint64_t in_flight, request_bytes, reply_bytes, reply_reserved;
-	struct connection *beyond; /* has a reply for which there was no room; or NULL */
-	bool starved;		   /* somebody waits for one of these to shrink */
+	struct connection *beyond;  /* has a reply for which there was no room; or NULL */
+	uint64_t large_bytes;	    /* of request_bytes: of connections that hold much (connection_input.c) */
+	uint64_t stash_bytes;	    /* received beyond a limit */
+	struct connection *waiting; /* for one of these to shrink; first come, first served */
+	uint64_t waiting_count, waiting_to_visit;
+	bool freed; /* one of them did */
+	struct notices notices;
+
+	/* writes with the writer, and connections that take turns for it (connection_write.c) */
+	uint64_t writes_out, write_bytes_out;
+	struct connection *turns;
+	uint64_t turns_count;
 
 	/* filled by the writer and the readers */
 	pthread_mutex_t mutex;
@@ -101,6 +111,11 @@ void server_finished(struct server *server, struct job_list *jobs, bool fatal);
  * do begin with them while the rest is read.
  */
 void server_feed(struct server *server);
+
+/* server_wait(server, connection) - it waits for what all connections have together: it has a turn when some is freed.
+ */
+void server_wait(struct server *server, struct connection *connection);
+void server_wait_no_more(struct server *server, struct connection *connection);
 
 /* server_now_ms(server) - the loop's clock. */
 uint64_t server_now_ms(struct server *server);

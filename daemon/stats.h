@@ -15,10 +15,22 @@
 	X(connections_accepted, "connections accepted since the start")                                                \
 	X(connections_refused, "connections refused: too many, or not allowed")                                        \
 	X(takeovers, "sessions taken over by a new connection")                                                        \
+	X(limit_max_connections, "times a limit acted on a peer: max-connections")                                     \
+	X(limit_max_frame_bytes, "max-frame-bytes")                                                                    \
+	X(limit_max_requests_per_connection, "max-requests-per-connection")                                            \
+	X(limit_max_requests, "max-requests")                                                                          \
+	X(limit_max_request_bytes_per_connection, "max-request-bytes-per-connection")                                  \
+	X(limit_max_request_bytes, "max-request-bytes")                                                                \
+	X(limit_max_reply_bytes_per_connection, "max-reply-bytes-per-connection")                                      \
+	X(limit_max_reply_bytes, "max-reply-bytes")                                                                    \
+	X(limit_hello_timeout, "hello-timeout")                                                                        \
+	X(limit_frame_timeout, "frame-timeout")                                                                        \
+	X(limit_reply_timeout, "reply-timeout")                                                                        \
 	X(timeouts, "connections closed for saying nothing, dribbling, or not taking replies")                         \
 	X(requests, "requests received")                                                                               \
 	X(requests_in_flight, "requests received and not answered yet")                                                \
 	X(request_bytes, "bytes of unanswered requests held now")                                                      \
+	X(stash_bytes, "bytes received beyond a limit")                                                                \
 	X(reply_bytes, "bytes of replies not taken yet")                                                               \
 	X(bad_frames, "frames that were not messages")                                                                 \
 	X(errors, "requests answered with an error")                                                                   \
