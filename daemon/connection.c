@@ -279,9 +279,10 @@ void connection_turn(struct connection *connection)
 		return;
 	connection_pump(connection);
 	if (connection->state == CONNECTION_GREETING || connection->state == CONNECTION_OPEN) {
-		if (!connection->reading && !connection->no_more)
+		if (!connection->reading && !connection->no_more) {
 			connection_input_resume(connection);
-		connection_pump(connection);
+			connection_pump(connection);
+		}
 		if (connection->server->draining)
 			drain_step(connection);
 	}

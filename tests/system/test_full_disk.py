@@ -21,7 +21,7 @@ from kyneta_store_client import (APPEND, NOT_APPLIED, Connection, Store, StoreEr
 META = ('{"replicaType":["plain",1,0],"syncMode":{"writerModel":"serialized","delivery":"delta-capable",'
         '"durability":"persistent"},"schemaHash":"00"}')
 DISK_FULL = 500
-START_FAILED = 1
+CANNOT_START_NOW = 5
 PATIENCE_SECONDS = 60
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -348,7 +348,7 @@ def _():
         try:
             daemon.start()
         except DaemonFailed:
-            expect_equal(daemon.process.returncode, START_FAILED)
+            expect_equal(daemon.process.returncode, CANNOT_START_NOW)
         else:
             raise AssertionError("it starts without space for its log's index")
         daemon.unload()
@@ -390,7 +390,7 @@ def _():
         try:
             daemon.start()
         except DaemonFailed:
-            expect_equal(daemon.process.returncode, START_FAILED)
+            expect_equal(daemon.process.returncode, CANNOT_START_NOW)
         else:
             raise AssertionError("it starts without inodes for its log")
         if "no inode is left" not in daemon.log():
