@@ -54,16 +54,29 @@ void connection_touch(struct connection *connection)
 	LL_PREPEND2(connection->server->dirty, connection, dirty_next);
 }
 
+/* It stays where it is, and libuv takes no other before it, nor asks for one: the next that closes, or the tick, tries
+ * again. */
+static void wait_to_accept(struct server *server, struct server_listener *listener, const char *what)
+{
+	if (listener->waits)
+		return;
+	listener->waits = true;
+	stats_add(accepts_paused, 1);
+	if (notice_due(&server->notices, NOTICE_ACCEPT, server_now_ms(server)))
+		log_write(LOG_ERROR, "there is no %s for another connection beside %llu: it waits", what,
+			  (unsigned long long)server->connection_count);
+}
+
 void connection_accept(struct server *server, struct server_listener *listener)
 {
-	struct connection *connection = calloc(1, sizeof(*connection));
+	bool has_descriptor = server_has_descriptor(server);
+	struct connection *connection = has_descriptor ? calloc(1, sizeof(*connection)) : NULL;
 
-	/* It stays where it is, and libuv takes no other before it: the tick tries again. */
-	if (connection == NULL && !listener->waits)
-		log_write(LOG_ERROR, "there is no memory for another connection: it waits");
-	listener->waits = connection == NULL;
-	if (connection == NULL)
+	if (connection == NULL) {
+		wait_to_accept(server, listener, has_descriptor ? "memory" : "descriptor");
 		return;
+	}
+	listener->waits = false;
 	uv_pipe_init(&server->loop, &connection->pipe, 0);
 	connection->server = server;
 	connection->config = config_ref(server->config);
@@ -202,6 +215,7 @@ static void on_closed(uv_handle_t *handle)
 	peer_free(&connection->peer);
 	config_unref(connection->config);
 	free(connection);
+	server_accept_waiting(server);
 }
 
 static void connection_close(struct connection *connection)

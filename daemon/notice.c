@@ -18,6 +18,7 @@ static const char *const OTHERS[] = {
     [NOTICE_MALFORMED - NOTICE_LIMITS] = "peers sent what is no frame, and were closed",
     [NOTICE_CUT_FRAME - NOTICE_LIMITS] = "peers went away in the middle of a frame",
     [NOTICE_TAKEOVER - NOTICE_LIMITS] = "sessions were taken over",
+    [NOTICE_ACCEPT - NOTICE_LIMITS] = "times connections could not be accepted at once",
 };
 
 bool notice_due(struct notices *notices, enum notice notice, uint64_t now_ms)

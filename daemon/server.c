@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <utlist.h>
 
@@ -26,6 +27,10 @@
 
 /* How long a dying daemon tries to get its last answers out. */
 #define LAST_WORDS_MS 2000
+
+/* Descriptors that connections may not have: the daemon's own, and some for what a library opens for a moment. */
+#define DESCRIPTORS_KEPT       32
+#define DESCRIPTORS_PER_READER 2
 
 /* Connections that wait for what all together have: so many look again in one turn of the loop. */
 #define WAITING_VISITS 64
@@ -302,8 +307,18 @@ static void supervise(struct server *server)
 		supervise_extend(server->supervise, now_us);
 }
 
-static void accept_waiting(struct server *server)
+bool server_has_descriptor(const struct server *server)
 {
+	uint64_t kept = DESCRIPTORS_KEPT + DESCRIPTORS_PER_READER * server->config->readers;
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) != 0 || server->connection_count + kept < limit.rlim_cur;
+}
+
+void server_accept_waiting(struct server *server)
+{
+	if (server->draining)
+		return;
 	for (unsigned i = 0; i < server->listener_count; i++)
 		if (server->listeners[i].waits)
 			connection_accept(server, &server->listeners[i]);
@@ -323,7 +338,7 @@ static void on_tick(uv_timer_t *handle)
 		drain_tick(server);
 	} else {
 		latency_tick();
-		accept_waiting(server);
+		server_accept_waiting(server);
 	}
 }
 
@@ -375,11 +390,12 @@ static void on_connection(uv_stream_t *stream, int status)
 	/* The pipe is the listener's first member. */
 	struct server_listener *listener = (struct server_listener *)stream;
 
-	if (status < 0) {
+	struct server *server = stream->data;
+
+	if (status == 0)
+		connection_accept(server, listener);
+	else if (notice_due(&server->notices, NOTICE_ACCEPT, server_now_ms(server)))
 		log_write(LOG_ERROR, "accepting a connection failed: %s", uv_strerror(status));
-		return;
-	}
-	connection_accept(stream->data, listener);
 }
 
 static int init_failed(int status, const char *what, char *message, unsigned long size)

@@ -27,7 +27,7 @@ struct readers;
 
 struct server_listener {
 	uv_pipe_t pipe;
-	bool waits; /* there was no memory for a connection that has arrived */
+	bool waits; /* there was no memory or descriptor for a connection that has arrived */
 };
 
 struct server {
@@ -111,6 +111,12 @@ void server_finished(struct server *server, struct job_list *jobs, bool fatal);
  * do begin with them while the rest is read.
  */
 void server_feed(struct server *server);
+
+/* server_has_descriptor(server) - may another connection have one? What the daemon itself needs is kept free. */
+bool server_has_descriptor(const struct server *server);
+
+/* server_accept_waiting(server) - what had to wait may be accepted now. */
+void server_accept_waiting(struct server *server);
 
 /* server_wait(server, connection) - it waits for what all connections have together: it has a turn when some is freed.
  */

@@ -13,6 +13,7 @@
 #define STATS_LIST(X)                                                                                                  \
 	X(connections, "connections open now")                                                                         \
 	X(connections_accepted, "connections accepted since the start")                                                \
+	X(accepts_paused, "times no connection was accepted for want of descriptors or memory")                        \
 	X(connections_refused, "connections refused: too many, or not allowed")                                        \
 	X(takeovers, "sessions taken over by a new connection")                                                        \
 	X(limit_max_connections, "times a limit acted on a peer: max-connections")                                     \
