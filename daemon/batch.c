@@ -277,7 +277,9 @@ static void note_sync(struct batch *batch, uint64_t sync_us)
 {
 	uint64_t mean = batch->recent_sync_us;
 
-	batch->recent_sync_us = mean == 0 ? sync_us : (mean * (SYNC_MEAN_WEIGHT - 1) + sync_us) / SYNC_MEAN_WEIGHT;
+	batch->recent_sync_us =
+	    !batch->sync_timed ? sync_us : (mean * (SYNC_MEAN_WEIGHT - 1) + sync_us) / SYNC_MEAN_WEIGHT;
+	batch->sync_timed = true;
 }
 
 static int commit(struct batch *batch, bool synced, struct attempt *attempt, struct failure *failure)
@@ -509,6 +511,9 @@ bool batch_try_begin(struct batch *batch, const struct job_list *jobs)
 	bool foreign = false;
 
 	if (batch->space.full || batch->foreign || batch->noticed)
+		return false;
+	/* The first sync tells how fast the disk is. */
+	if (!batch->sync_timed && any_synced(batch, jobs))
 		return false;
 	if (batch->engine->class->try_begin(batch->engine, any_synced(batch, jobs), &foreign, NULL) != 0)
 		return false;

@@ -19,6 +19,7 @@ struct batch {
 	struct space space;
 	bool begun;		 /* batch_try_begin has begun the transaction of the next batch_run */
 	bool noticed;		 /* … or has found that another program wrote */
+	bool sync_timed;	 /* at least one sync was timed: */
 	uint64_t recent_sync_us; /* running mean of what syncing took */
 };
 
