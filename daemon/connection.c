@@ -210,6 +210,8 @@ static void on_closed(uv_handle_t *handle)
 	DL_DELETE(server->connections, connection);
 	server_wait_no_more(server, connection);
 	server->connection_count--;
+	if (connection->turned_away)
+		server->turned_away--;
 	stats_set(connections, server->connection_count);
 	connection_leave_account(connection);
 	peer_free(&connection->peer);

@@ -72,6 +72,7 @@ static void turn_away(struct connection *connection, int code, const char *reaso
 {
 	stats_add(connections_refused, 1);
 	connection->turned_away = true;
+	connection->server->turned_away++;
 	connection_end(connection, 0, reason);
 	connection->end_code = code;
 }
@@ -92,7 +93,7 @@ bool connection_admit(struct connection *connection)
 	if (reason != NULL) {
 		connection_refused(connection, REFUSAL_DENIED, reason);
 		turn_away(connection, ERROR_DENIED, reason);
-	} else if (server->connection_count - server->lingering > server->config->max_connections) {
+	} else if (server->connection_count - server->turned_away > server->config->max_connections) {
 		notice_limit(&connection->server->notices, NOTICE_limit_max_connections,
 			     server_now_ms(connection->server), &connection->peer, "");
 		turn_away(connection, ERROR_TOO_MANY_CONNECTIONS,

@@ -51,7 +51,8 @@ struct server {
 
 	struct connection *connections;
 	uint64_t connection_count;
-	uint64_t lingering; /* of these, turned away and about to go */
+	uint64_t turned_away; /* of these, so many never got in and are about to go … */
+	uint64_t lingering;   /* … and of those, so many are given the time to hear it */
 	struct accounts accounts;
 	struct store *open_stores; /* with connections */
 	struct connection *dirty;
