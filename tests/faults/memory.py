@@ -1,4 +1,4 @@
-"""The memory of a daemon, as a test wants it: the test's half of libmemory.so (memory.h tells what it does)."""
+"""The memory of a daemon or a client, as a test wants it: the test's half of libmemory.so (memory.h tells what it does)."""
 
 import ctypes
 import mmap

@@ -2,7 +2,7 @@
 """A daemon whose memory runs out: each allocation of a set of requests, alone and with some that follow.
 
 out_of_memory.py does one of them, and tells how. Whose allocations they are does not matter: the daemon's, SQLite's, the
-event loop's. (The client library's, with each of its allocations: tests/unit/test_client_memory.c.)
+event loop's. (A host's: test_client_memory.py.)
 """
 
 import collections
