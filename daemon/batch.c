@@ -221,9 +221,20 @@ static int run_write(struct batch *batch, struct job *job, struct attempt *attem
 	return code;
 }
 
+/* Whose session is lost gets no answer: its connection is closed. */
+static void lose_job(struct job *job)
+{
+	job_fail(job, ERROR_IO_ERROR, OUTCOME_NOT_APPLIED, NULL);
+	job->unanswered = true;
+}
+
 static int run_job(struct batch *batch, struct job *job, struct attempt *attempt, struct failure *failure)
 {
 	pulse_beat(batch->options->pulse);
+	if (job->kind == JOB_REQUEST && session_lost(job->session)) {
+		lose_job(job);
+		return 0;
+	}
 	if (job->kind == JOB_CLAIM)
 		return job->set_aside ? 0 : run_claim(batch, job, failure);
 	if (job->kind == JOB_PAIR)
@@ -352,9 +363,15 @@ static void fail_all(struct job_list *jobs, const struct failure *failure, enum 
 static void give_up(struct batch *batch, struct job_list *jobs, const struct failure *failure)
 {
 	fail_all(jobs, failure, OUTCOME_NOT_APPLIED);
-	for (struct job *job = jobs->head; job != NULL; job = job->next)
-		if (is_write(job))
-			session_record(&batch->sessions, job->session, job);
+	for (struct job *job = jobs->head; job != NULL; job = job->next) {
+		if (!is_write(job) ||
+		    (!session_lost(job->session) && session_record(&batch->sessions, job->session, job)))
+			continue;
+		if (!session_lost(job->session))
+			log_write(LOG_WARNING, "no memory to remember a write that failed: its connection is closed");
+		session_lose(job->session);
+		lose_job(job);
+	}
 	/* Latches and refusals hold, though they are not written down: the clients are told. */
 	sessions_committed(&batch->sessions);
 }

@@ -41,6 +41,7 @@ struct session {
 	bool changed;
 	bool named;
 	bool ended;
+	bool lost;   /* see session_lose */
 	bool renew;  /* the time of last use is old: write it with the next batch */
 	bool stored; /* there is a row */
 	uint8_t id[SESSION_SIZE];
@@ -431,18 +432,28 @@ bool session_record(struct sessions *sessions, struct session *session, struct j
 		return false;
 	if (!session->named || recalled)
 		return true;
-	session->writes_pending++;
-	if (job->request.id > session->through_pending)
-		session->through_pending = job->request.id;
 	if (job->code != 0) {
 		struct refusal *refusal =
-		    refusal_new(sessions, job->request.id, session->writes_pending, job->code, short_message(job));
+		    refusal_new(sessions, job->request.id, session->writes_pending + 1, job->code, short_message(job));
 
 		if (refusal == NULL)
 			return false;
 		DL_APPEND(session->pending, refusal);
 	}
+	session->writes_pending++;
+	if (job->request.id > session->through_pending)
+		session->through_pending = job->request.id;
 	return true;
+}
+
+void session_lose(struct session *session)
+{
+	session->lost = true;
+}
+
+bool session_lost(const struct session *session)
+{
+	return session->lost;
 }
 
 void session_resume(struct sessions *sessions, struct session *session)
@@ -476,7 +487,7 @@ int sessions_finish(struct sessions *sessions, struct failure *failure)
 
 	LL_FOREACH2(sessions->changed, session, next_changed)
 	{
-		if (!session->named || session->ended ||
+		if (!session->named || session->ended || session->lost ||
 		    (session->through_pending == session->through && !session->renew))
 			continue;
 		code = write_row(sessions, session, failure);

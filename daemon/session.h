@@ -82,6 +82,14 @@ bool session_latched(struct session *session, struct job *job);
  */
 bool session_record(struct sessions *sessions, struct session *session, struct job *job);
 
+/*
+ * session_lose(session) - a write failed, and there is no memory to remember that, neither for whoever asks again nor
+ * for the writes behind it. From here on nothing of this connection may be carried out or answered; it is to be closed.
+ * Its client takes up the session as the database holds it, which knows nothing of the write, and sends it again.
+ */
+void session_lose(struct session *session);
+bool session_lost(const struct session *session);
+
 /* session_resume(session) - writes are taken again. */
 void session_resume(struct sessions *sessions, struct session *session);
 

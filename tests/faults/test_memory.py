@@ -9,14 +9,20 @@ import collections
 import itertools
 import os
 import sys
+import tempfile
 
 sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), folder) for folder in (".", "../python")]
 
-from harness import main, note, test  # noqa: E402
+from aftermath import FOLDER, OPTIONS  # noqa: E402
+from harness import Daemon, expect_equal, main, note, test  # noqa: E402
 from io_error import COULD_NOT_START, COULD_NOT_WRITE  # noqa: E402
-from kyneta_store_client import NOT_APPLIED, UNKNOWN  # noqa: E402
+from kyneta_store_client import (APPEND, COMMITTED, NOT_APPLIED, UNKNOWN, Connection, Store, entry, frame,  # noqa: E402
+                                 meta)
 from many import each  # noqa: E402
+from memory import Memory  # noqa: E402
+from msgpack_subset import pack  # noqa: E402
 from out_of_memory import Shortage, run  # noqa: E402
+from records import meta_json  # noqa: E402
 
 ALLOCATIONS_LEAST = 500     # of requests that are worth their name
 
@@ -52,6 +58,72 @@ def _():
 def _():
     # Not more of them: a connection for which there is no memory waits a second each time.
     sweep(3, 7, 4)
+
+
+# ---- pipelines ----------------------------------------------------------------------------------------------------
+
+PIPELINE = ("1", "2", "3")
+# A write whose refusal cannot be remembered either has failed so many times.
+FOLLOWING_MOST = 16
+
+
+def append_all(connection, document):
+    """The writes of the pipeline, all at once; their answers, as far as there are any: version -> (code, outcome)."""
+    connection.send_bytes(b"".join(frame(pack([2 + int(version), APPEND, document, [entry(version, "data")], COMMITTED]))
+                                   for version in PIPELINE))
+    answers = {}
+    while len(answers) < len(PIPELINE) and (reply := connection.receive()) is not None:
+        answers[str(reply[0] - 2)] = (reply[1], reply[3] if reply[1] else None)
+    return answers
+
+
+def check_told(store, document, answers, what):
+    """What the document holds is what was told, and it is the beginning of the pipeline."""
+    found = tuple(record[3] for record in store.load_all(document)[0][1:])
+    told = tuple(version for version in PIPELINE if answers.get(version, (None,))[0] == 0)
+    untold = tuple(version for version in PIPELINE if version not in answers)
+    refused = [answer for answer in answers.values() if answer not in ((0, None), (IO_ERROR, NOT_APPLIED))]
+    assert not refused, "%s: told %s" % (what, refused)
+    assert found == PIPELINE[:len(found)], "%s: it holds %s, told %s" % (what, found, answers)
+    assert set(told) <= set(found) <= set(told + untold), "%s: it holds %s, told %s" % (what, found, answers)
+
+
+def pipeline(daemon, memory, store, at, times):
+    """Returns how many allocations failed."""
+    session, document = os.urandom(16), "%d.%d" % (at, times)
+    with Connection(daemon.socket) as connection:
+        connection.hello(session=session)
+        expect_equal(connection.request(2, APPEND, document, [meta(meta_json("m"))], COMMITTED)[1], 0)
+        memory.control.count = memory.control.failed = 0
+        memory.control.fail_at, memory.control.fail_times = at, times
+        memory.control.armed = 1
+        answers = append_all(connection, document)
+        memory.control.armed = 0
+    check_told(store, document, answers, "who heard the answers")
+    # Who did not sends all of it again.
+    with Connection(daemon.socket) as connection:
+        connection.hello(session=session)
+        answers = append_all(connection, document)
+    expect_equal(len(answers), len(PIPELINE), "answers")
+    check_told(store, document, answers, "who asks again")
+    return memory.control.failed
+
+
+@test("any number of allocations fails in a row: no pipeline has a hole, and who asks again hears the truth")
+def _():
+    with tempfile.TemporaryDirectory(prefix="kyneta-memory-", dir=FOLDER) as directory:
+        memory, broken, fired = Memory(directory), [], 0
+        with Daemon(directory, memory.environment(), **OPTIONS) as daemon, Store(daemon.socket) as store:
+            for times in range(1, FOLLOWING_MOST + 1):
+                for at in itertools.count(1):
+                    try:
+                        if pipeline(daemon, memory, store, at, times) == 0:
+                            break
+                    except AssertionError as error:
+                        broken.append("%d allocations from the %dth: %s" % (times, at, error))
+                    fired += 1
+        note("%d times" % fired)
+    assert not broken, "\n".join(broken[:20])
 
 
 if __name__ == "__main__":
