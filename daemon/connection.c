@@ -1,6 +1,7 @@
 #include "daemon/connection.h"
 
 #include <assert.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -206,6 +207,7 @@ static void on_closed(uv_handle_t *handle)
 	struct server *server = connection->server;
 
 	connection_out_free(connection);
+	connection_read_leave(connection);
 	connection_write_leave(connection);
 	DL_DELETE(server->connections, connection);
 	server_wait_no_more(server, connection);
@@ -269,6 +271,18 @@ static void finish(struct connection *connection)
 
 /* ---- turns of the loop ---- */
 
+/*
+ * Have bytes come that were not read, or (POLLOUT) has the peer taken what it was sent? A loop that stood still for a
+ * while, as on a machine that was asleep, looks at the time before it looks at its sockets: the delay is its own then.
+ */
+static bool has_moved(const struct connection *connection, short events)
+{
+	struct pollfd poll_fd = {.events = events};
+
+	return uv_fileno((const uv_handle_t *)&connection->pipe, &poll_fd.fd) == 0 && poll(&poll_fd, 1, 0) > 0 &&
+	       (poll_fd.revents & events) != 0;
+}
+
 /* Bytes that have arrived and were not read. */
 static int unread_bytes(const struct connection *connection)
 {
@@ -323,7 +337,7 @@ static bool replies_stuck(struct connection *connection, uint64_t now_ms, uint64
 	if (connection->writing == 0 || queued < connection->out_last_bytes)
 		connection->out_progress_ms = now_ms;
 	connection->out_last_bytes = queued;
-	if (now_ms - connection->out_progress_ms < timeout_ms)
+	if (now_ms - connection->out_progress_ms < timeout_ms || has_moved(connection, POLLOUT))
 		return false;
 	return connection->in_flight > 0 || connection->state == CONNECTION_ENDING || connection->stash.size > 0 ||
 	       unread_bytes(connection) > 0;
@@ -359,21 +373,28 @@ static uint64_t frame_timeout_ms(const struct connection *connection)
 										  : timeout_ms;
 }
 
+static bool hello_is_late(const struct connection *connection, uint64_t now_ms)
+{
+	return connection->state == CONNECTION_GREETING &&
+	       now_ms - connection->since_ms >= connection->config->hello_timeout * 1000 &&
+	       !has_moved(connection, POLLIN);
+}
+
+static bool frame_is_late(const struct connection *connection, uint64_t now_ms)
+{
+	return connection->state < CONNECTION_ENDING && connection->reading && connection->frame_since_ms != 0 &&
+	       now_ms - connection->frame_since_ms >= frame_timeout_ms(connection) && !has_moved(connection, POLLIN);
+}
+
 void connection_tick(struct connection *connection, uint64_t now_ms)
 {
-	const struct config *config = connection->config;
-
 	if (connection->state == CONNECTION_CLOSED)
 		return;
 	if (connection->lingers)
 		connection_touch(connection);
-	if (!connection->reading)
-		connection->frame_since_ms =
-		    connection->frame_since_ms == 0 ? 0 : now_ms; /* our limit, not its delay */
-	if (connection->state == CONNECTION_GREETING && now_ms - connection->since_ms >= config->hello_timeout * 1000)
+	if (hello_is_late(connection, now_ms))
 		time_out(connection, NOTICE_limit_hello_timeout, now_ms);
-	else if (connection->state < CONNECTION_ENDING && connection->frame_since_ms != 0 &&
-		 now_ms - connection->frame_since_ms >= frame_timeout_ms(connection))
+	else if (frame_is_late(connection, now_ms))
 		time_out(connection, NOTICE_limit_frame_timeout, now_ms);
 	else if (!connection->mute && replies_stuck(connection, now_ms, reply_timeout_ms(connection)))
 		time_out(connection, NOTICE_limit_reply_timeout, now_ms);

@@ -97,7 +97,8 @@ struct connection {
 	size_t drain_bytes;   /* had arrived when the daemon was told to stop, and are not read yet */
 	uint64_t last_id;
 	uint64_t since_ms;	 /* accepted */
-	uint64_t frame_since_ms; /* the frame in progress began; 0: none */
+	uint64_t frame_since_ms; /* the frame in progress began, time in which nothing was read left out; 0: none */
+	uint64_t stopped_ms;	 /* not reading since */
 
 	/* requests */
 	struct order order;
@@ -233,11 +234,12 @@ void connection_write_leave(struct connection *connection);
 /*
  * connection_read_pump(connection) - start the reads that there is room for. connection_read_answered(connection, job)
  * - a reader gave it back: false, it must be read again (the job is taken). connection_read_drop(connection, drop) -
- * forget those that wait for room.
+ * forget those that wait for room. connection_read_leave(connection) - it takes no more replies.
  */
 void connection_read_pump(struct connection *connection);
 bool connection_read_answered(struct connection *connection, struct job *job);
 void connection_read_drop(struct connection *connection, void (*drop)(struct job *job));
+void connection_read_leave(struct connection *connection);
 void connection_charge(struct connection *connection, struct job *job);
 void connection_discharge(struct connection *connection, struct job *job); /* and free it */
 

@@ -281,10 +281,17 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
 
 void connection_input_start(struct connection *connection)
 {
+	uint64_t now_ms = server_now_ms(connection->server);
+
 	if (connection->reading || connection->no_more)
 		return;
 	if (connection->server->draining && connection->drain_bytes == 0)
 		return;
+	/* How long it was not read is our limit, not the peer's delay. */
+	if (connection->frame_since_ms > connection->stopped_ms)
+		connection->frame_since_ms = now_ms;
+	else if (connection->frame_since_ms != 0)
+		connection->frame_since_ms += now_ms - connection->stopped_ms;
 	connection->reading = uv_read_start((uv_stream_t *)&connection->pipe, on_alloc, on_read) == 0;
 	if (!connection->reading)
 		connection_drop(connection);
@@ -313,6 +320,7 @@ void connection_input_stop(struct connection *connection)
 		return;
 	uv_read_stop((uv_stream_t *)&connection->pipe);
 	connection->reading = false;
+	connection->stopped_ms = server_now_ms(connection->server);
 }
 
 void connection_input_resume(struct connection *connection)

@@ -167,6 +167,16 @@ bool connection_read_answered(struct connection *connection, struct job *job)
 	return true;
 }
 
+void connection_read_leave(struct connection *connection)
+{
+	struct server *server = connection->server;
+
+	if (server->beyond != connection)
+		return;
+	server->beyond = NULL;
+	server->freed = true;
+}
+
 void connection_read_drop(struct connection *connection, void (*drop)(struct job *job))
 {
 	struct job *job;
