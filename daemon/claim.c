@@ -40,7 +40,7 @@ static void hold(struct store *store, const struct claim_request *request)
 
 int claim_open(struct store *store, const struct claim_request *request, bool *claim_changed, const char **reason)
 {
-	bool exists = atomic_load(&store->tables)->layout != LAYOUT_NONE;
+	bool exists = engine_tables_exist(atomic_load(&store->tables));
 
 	*claim_changed = false;
 	if (!exists && (request->mode == ACCESS_READ_ONLY || !request->create)) {

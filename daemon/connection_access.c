@@ -230,7 +230,7 @@ int connection_grant(struct connection *connection, char *text, size_t size)
 	};
 	const struct engine_tables *tables = atomic_load(&connection->store->tables);
 	const struct permission *permission = connection->config->permission;
-	bool makes = tables->layout == LAYOUT_NONE && connection->access != ACCESS_READ_ONLY && connection->create;
+	bool makes = !engine_tables_exist(tables) && connection->access != ACCESS_READ_ONLY && connection->create;
 	enum right lacking = 0;
 
 	decide(connection, tables);
@@ -255,7 +255,7 @@ void connection_opened(struct connection *connection, const struct job *hello)
 	connection->opened = true;
 	if (store->connections == 1)
 		DL_APPEND2(server->open_stores, store, open_prev, open_next);
-	if (!hello->vouches || hello->pairing == PAIRING_SAME || tables->is_default || tables->layout == LAYOUT_NONE)
+	if (!hello->vouches || hello->pairing == PAIRING_SAME || tables->is_default || !engine_tables_exist(tables))
 		return;
 	pair = job_new(0);
 	if (pair == NULL)

@@ -22,6 +22,7 @@ struct engine_reader; /* one read-only handle on it */
 struct table_names {
 	struct span meta, records, store;
 	uint64_t layout; /* 0: not said; 1, 2: what a new store shall be */
+	uint64_t noted;	 /* the layout of tables that do not tell it themselves, as far as it is known; 0: it is not */
 };
 
 /*
@@ -31,6 +32,8 @@ struct table_names {
 struct engine_tables {
 	enum layout layout;	   /* LAYOUT_NONE: the store is not made yet; reading it finds nothing */
 	enum layout layout_forced; /* LAYOUT_NONE: a new store's layout is free; else the only one it may get */
+	/* LAYOUT_NONE, but its tables are there: empty, and nothing in the database tells which layout they have. */
+	bool is_there;
 	char *key;	   /* identity: the records table's name folded as the database folds it; NUL-terminated */
 	char *description; /* for logs: the records table's name */
 	/* By layout: the name of its metadata table, which names the store to people; NULL: it cannot have this layout.
@@ -38,6 +41,12 @@ struct engine_tables {
 	char *metadata[LAYOUT_2 + 1];
 	bool is_default; /* metadata and records are in the default tables of the layout */
 };
+
+/* engine_tables_exist(tables) - is there a store, even though its layout may be unknown while it is empty? */
+static inline bool engine_tables_exist(const struct engine_tables *tables)
+{
+	return tables->layout != LAYOUT_NONE || tables->is_there;
+}
 
 struct engine_options {
 	const char *path;

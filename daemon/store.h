@@ -103,11 +103,12 @@ int stores_find(struct stores *stores, const struct hello *hello, bool bound, en
 
 /*
  * Which table of metadata a records table belongs to is not written in the file of a store. Where rules tell stores
- * apart by their metadata it has to be known, or whoever may open one could name another's records: so it is noted with
- * the daemon's own rows, for stores that are not the default one: when the daemon makes one, and when somebody opens it
- * to write whom no rule binds.
+ * apart by their metadata it has to be known, or whoever may open one could name another's records. Nor does the file
+ * always tell which layout an empty store has. So both are noted with the daemon's own rows, for stores that are not
+ * the default one: when the daemon makes one, and when somebody opens it to write whom no rule binds.
  *
- * stores_write_pairing(stores, store, failure) - note that the store's tables belong together. Inside a transaction.
+ * stores_write_pairing(stores, store, failure) - note that the store's tables belong together, and its layout. Inside a
+ * transaction.
  */
 int stores_write_pairing(struct stores *stores, const struct store *store, struct failure *failure);
 

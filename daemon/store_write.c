@@ -111,16 +111,20 @@ struct metas {
 
 static int check_layout(struct job *job, struct metas *metas)
 {
+	bool forced = store_tables(job->store)->layout_forced != LAYOUT_NONE;
 	char text[256];
 
 	if (metas->layout == LAYOUT_NONE)
 		metas->layout = metas->current.layout;
 	if (metas->current.layout == metas->layout)
 		return 0;
-	snprintf(text, sizeof(text),
-		 "the metadata has the key %s, but this store has layout %d, whose key is %s; migrate the store (or "
-		 "the client) first",
-		 meta_key(metas->current.layout), (int)metas->layout, meta_key(metas->layout));
+	snprintf(
+	    text, sizeof(text),
+	    forced ? "the metadata has the key %s, but with these names, beside what is there, the store can only get "
+		     "layout %d, whose key is %s; for layout 2, name each of its tables"
+		   : "the metadata has the key %s, but this store has layout %d, whose key is %s; migrate the store "
+		     "(or the client) first",
+	    meta_key(metas->current.layout), (int)metas->layout, meta_key(metas->layout));
 	refuse(job, ERROR_BAD_META, text);
 	return -1;
 }
@@ -198,7 +202,7 @@ static int refuse_entry_first(struct job *job)
 static int check_room(struct stores *stores, struct job *job, const struct document *document, struct span last_meta,
 		      enum layout layout, struct failure *failure)
 {
-	if (store_tables(job->store)->layout == LAYOUT_NONE && !grant_allows(job->grant, layout, RIGHT_CREATE)) {
+	if (!engine_tables_exist(store_tables(job->store)) && !grant_allows(job->grant, layout, RIGHT_CREATE)) {
 		job->refusal = REFUSAL_DENIED;
 		return refuse(job, ERROR_DENIED,
 			      "[create] and [store] do not let this user make a store of this layout");

@@ -267,14 +267,20 @@ static int store_of_tables(struct stores *stores, const struct table_names *name
 	return 0;
 }
 
+/*
+ * What is noted of the store that has these records: the name of its table of metadata and, behind a NUL, the digit of
+ * its layout as far as that was known. Is it the one of @tables? *layout, of the same: 0 if it is not noted.
+ */
 static int read_pairing(struct stores *stores, const struct engine_tables *tables, enum pairing *pairing,
-			struct failure *failure)
+			uint64_t *layout, struct failure *failure)
 {
 	struct span noted;
+	size_t name_size;
 	bool found;
 	int code;
 
 	*pairing = PAIRING_NONE;
+	*layout = 0;
 	own_key_pairing(&stores->key, tables->key);
 	buffer_reset(&stores->meta);
 	if (stores->key.failed)
@@ -284,23 +290,51 @@ static int read_pairing(struct stores *stores, const struct engine_tables *table
 	if (code != 0 || !found)
 		return code;
 	noted = buffer_span(&stores->meta);
+	name_size = noted.size == 0 ? 0 : strnlen((const char *)noted.data, noted.size);
 	*pairing = PAIRING_OTHER;
-	for (int layout = LAYOUT_1; layout <= LAYOUT_2; layout++) {
-		const char *name = tables->metadata[layout];
+	for (int each = LAYOUT_1; each <= LAYOUT_2; each++) {
+		const char *name = tables->metadata[each];
 
-		if (name != NULL && strlen(name) == noted.size &&
-		    strncasecmp(name, (const char *)noted.data, noted.size) == 0)
+		if (name != NULL && strlen(name) == name_size &&
+		    strncasecmp(name, (const char *)noted.data, name_size) == 0)
 			*pairing = PAIRING_SAME;
 	}
+	if (*pairing == PAIRING_SAME && noted.size == name_size + 2)
+		*layout = noted.data[name_size + 1] == '1' ? LAYOUT_1 : LAYOUT_2;
 	return 0;
+}
+
+/* Looks for a store's tables; where they are empty and do not tell their layout, it is what was noted. */
+static int find_tables(struct stores *stores, const struct table_names *names, const struct engine_tables **tables,
+		       struct failure *failure)
+{
+	const struct engine_class *class = stores->engine->class;
+	struct table_names noted = *names;
+	const struct engine_tables *first;
+	enum pairing pairing;
+	int code = class->find(stores->engine, names, &first, failure);
+
+	if (code == 0 && first->is_there) {
+		code = read_pairing(stores, first, &pairing, &noted.noted, failure);
+		if (code == 0 && noted.noted != 0) {
+			release_tables(stores, first);
+			return class->find(stores->engine, &noted, tables, failure);
+		}
+		if (code != 0)
+			release_tables(stores, first);
+	}
+	if (code == 0)
+		*tables = first;
+	return code;
 }
 
 /* Is this a store that somebody may open who is bound by rules? */
 static int check_pairing(struct stores *stores, const struct engine_tables *tables, bool bound, enum pairing *pairing,
 			 struct failure *failure)
 {
-	bool free = tables->layout == LAYOUT_NONE || tables->is_default;
-	int code = read_pairing(stores, tables, pairing, failure);
+	bool free = !engine_tables_exist(tables) || tables->is_default;
+	uint64_t layout;
+	int code = read_pairing(stores, tables, pairing, &layout, failure);
 
 	if (code != 0 || !bound || *pairing == PAIRING_SAME || (*pairing == PAIRING_NONE && free))
 		return code;
@@ -321,7 +355,7 @@ static struct store *store_by_names(struct stores *stores, const struct table_na
 int stores_find(struct stores *stores, const struct hello *hello, bool bound, enum pairing *pairing,
 		struct store **store, struct failure *failure)
 {
-	struct table_names names = {hello->meta_table, hello->records_table, hello->store_table, hello->layout};
+	struct table_names names = {hello->meta_table, hello->records_table, hello->store_table, hello->layout, 0};
 	struct engine *engine = stores->engine;
 	const struct engine_tables *tables;
 	int code;
@@ -336,7 +370,7 @@ int stores_find(struct stores *stores, const struct hello *hello, bool bound, en
 	if (*store == NULL && stores->count >= stores->max_count && !drop_unmade(stores))
 		return failure_set(failure, ERROR_BUSY, "%u stores are in use, which is the limit (max-stores)",
 				   stores->count);
-	code = engine->class->find(engine, &names, &tables, failure);
+	code = find_tables(stores, &names, &tables, failure);
 	/* Before it is remembered: who is denied must not be in others' way. */
 	if (code == 0 && pairing != NULL) {
 		code = check_pairing(stores, tables, bound, pairing, failure);
@@ -353,12 +387,19 @@ int stores_find(struct stores *stores, const struct hello *hello, bool bound, en
 int stores_write_pairing(struct stores *stores, const struct store *store, struct failure *failure)
 {
 	const struct engine_tables *tables = store_tables(store);
+	const char *name = store_name(tables);
 
 	own_key_pairing(&stores->key, tables->key);
-	if (stores->key.failed)
+	buffer_reset(&stores->meta);
+	buffer_append(&stores->meta, name, strlen(name));
+	if (tables->layout != LAYOUT_NONE) {
+		buffer_append_byte(&stores->meta, '\0');
+		buffer_append_byte(&stores->meta, tables->layout == LAYOUT_1 ? '1' : '2');
+	}
+	if (stores->key.failed || stores->meta.failed)
 		return failure_no_memory(failure);
-	return stores->engine->class->put_own(stores->engine, buffer_span(&stores->key),
-					      span_of_string(store_name(tables)), failure);
+	return stores->engine->class->put_own(stores->engine, buffer_span(&stores->key), buffer_span(&stores->meta),
+					      failure);
 }
 
 void stores_refresh(struct stores *stores)
@@ -370,7 +411,7 @@ void stores_refresh(struct stores *stores)
 			continue;
 		store->stale = false;
 		store->refused.code = 0;
-		if (stores->engine->class->find(stores->engine, &store->names, &tables, &store->refused) != 0) {
+		if (find_tables(stores, &store->names, &tables, &store->refused) != 0) {
 			log_write(LOG_ERROR, "store %s is refused from now on: %s",
 				  atomic_load(&store->tables)->description, store->refused.message);
 			continue;

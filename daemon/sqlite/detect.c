@@ -19,7 +19,8 @@
  *
  * - The metadata table is not named: whichever of the two default tables is there.
  * - It is named: it may be of either layout, and the default store table may be another store's. The key in the metas
- *   (syncProtocol or syncMode) tells.
+ *   (syncProtocol or syncMode) tells. Without metas nothing does: then what was noted about the store counts, and if
+ *   nothing was, it is there with a layout that its next meta decides.
  * - The store table is named: layout 2.
  */
 #include "daemon/sqlite/sqlite.h"
@@ -155,18 +156,17 @@ static int check_halves(const struct sqlite_table *meta, const struct sqlite_tab
 	return 0;
 }
 
-static int detect_layout_1(const struct sqlite_facts *facts, enum layout *layout, struct failure *failure)
+static int detect_layout_1(const struct sqlite_facts *facts, struct sqlite_finding *finding, struct failure *failure)
 {
 	const struct sqlite_table *meta = &facts->meta[LAYOUT_1];
 
 	if (facts->key[LAYOUT_1] == LAYOUT_2)
 		return refuse_unversioned(facts, meta, failure);
-	*layout = LAYOUT_1;
+	finding->layout = LAYOUT_1;
 	return check_halves(meta, &facts->records, failure);
 }
 
-static int detect_layout_2(const struct sqlite_facts *facts, enum layout *layout, enum layout *forced,
-			   struct failure *failure)
+static int detect_layout_2(const struct sqlite_facts *facts, struct sqlite_finding *finding, struct failure *failure)
 {
 	const struct sqlite_table *meta = &facts->meta[LAYOUT_2];
 	int code;
@@ -184,39 +184,69 @@ static int detect_layout_2(const struct sqlite_facts *facts, enum layout *layout
 	if (code != 0)
 		return code;
 	if (facts->format == FORMAT_1 && there(*meta) && there(facts->records))
-		*layout = LAYOUT_2;
+		finding->layout = LAYOUT_2;
 	else
-		*forced = LAYOUT_2;
+		finding->forced = LAYOUT_2;
+	return 0;
+}
+
+/* The store table that a named metadata table would have in layout 2: is it none, or one that this daemon knows? */
+static int check_store_table(const struct sqlite_facts *facts, struct failure *failure)
+{
+	if (facts->store.state == TABLE_FOREIGN)
+		return refuse_foreign(&facts->store, failure);
+	if (facts->format == FORMAT_MALFORMED || facts->format == FORMAT_OTHER_MAJOR)
+		return refuse_format(facts, failure);
+	return 0;
+}
+
+/*
+ * In layout 2, metadata of a name of its own would put its format row into the default store table. Beside kyneta_meta
+ * that row would say that a 2.x package has opened this 1.x file.
+ */
+static bool would_mix(const struct sqlite_facts *facts)
+{
+	return facts->format == FORMAT_NONE && there(facts->default_meta[LAYOUT_1]);
+}
+
+/* Metadata and records are there, named and empty, while the store table may be theirs or another store's. */
+static int detect_emptied(const struct sqlite_facts *facts, struct sqlite_finding *finding, struct failure *failure)
+{
+	if (facts->noted_layout == LAYOUT_2)
+		return detect_layout_2(facts, finding, failure);
+	if (facts->store.state == TABLE_ABSENT || facts->noted_layout == LAYOUT_1) {
+		finding->layout = LAYOUT_1;
+		return 0;
+	}
+	finding->is_there = true;
+	if (would_mix(facts) || check_store_table(facts, NULL) != 0)
+		finding->forced = LAYOUT_1;
 	return 0;
 }
 
 /* No metadata yet, and no word about which layout. Empty tables tell who was here. */
-static int detect_empty(const struct sqlite_facts *facts, enum layout *layout, enum layout *forced,
-			struct failure *failure)
+static int detect_empty(const struct sqlite_facts *facts, struct sqlite_finding *finding, struct failure *failure)
 {
 	const struct sqlite_table *meta = &facts->meta[LAYOUT_1];
 	int code = check_halves(meta, &facts->records, failure);
 
 	if (code != 0)
 		return code;
+	if (facts->meta_given && there(*meta) && there(facts->records))
+		return detect_emptied(facts, finding, failure);
 	if (facts->meta_given) {
+		if (would_mix(facts))
+			finding->forced = LAYOUT_1;
 		/* The default store table may be another store's; but a new store of layout 2 would have to live with
 		 * it. */
-		if (facts->asked_layout != 1 && facts->store.state == TABLE_FOREIGN)
-			return refuse_foreign(&facts->store, failure);
-		if (facts->asked_layout != 1 &&
-		    (facts->format == FORMAT_MALFORMED || facts->format == FORMAT_OTHER_MAJOR))
-			return refuse_format(facts, failure);
-		if (facts->store.state == TABLE_ABSENT && there(*meta) && there(facts->records))
-			*layout = LAYOUT_1;
-		return 0;
+		return facts->asked_layout == 1 ? 0 : check_store_table(facts, failure);
 	}
 	if (there(facts->meta[LAYOUT_2]) || there(facts->store))
-		*forced = LAYOUT_2;
+		finding->forced = LAYOUT_2;
 	else if (there(*meta) && there(facts->records))
-		*layout = LAYOUT_1;
+		finding->layout = LAYOUT_1;
 	else if (there(*meta))
-		*forced = LAYOUT_1;
+		finding->forced = LAYOUT_1;
 	return 0;
 }
 
@@ -235,12 +265,12 @@ static int check_shapes(const struct sqlite_facts *facts, struct failure *failur
 	return 0;
 }
 
-int sqlite_detect(const struct sqlite_facts *facts, enum layout *layout, enum layout *forced, struct failure *failure)
+int sqlite_detect(const struct sqlite_facts *facts, struct sqlite_finding *finding, struct failure *failure)
 {
 	enum layout key = facts->key[LAYOUT_1];
 	int code;
 
-	*layout = *forced = LAYOUT_NONE;
+	*finding = (struct sqlite_finding){LAYOUT_NONE, LAYOUT_NONE, false};
 	code = check_shapes(facts, failure);
 	if (code == 0)
 		code = check_rivals(facts, failure);
@@ -248,17 +278,17 @@ int sqlite_detect(const struct sqlite_facts *facts, enum layout *layout, enum la
 		return code;
 
 	if (facts->store_given)
-		return detect_layout_2(facts, layout, forced, failure);
+		return detect_layout_2(facts, finding, failure);
 	if (facts->meta_given) {
 		if (!filled(facts->meta[LAYOUT_1]))
-			return detect_empty(facts, layout, forced, failure);
+			return detect_empty(facts, finding, failure);
 		if (key == LAYOUT_1 || (key == LAYOUT_NONE && facts->format == FORMAT_NONE))
-			return detect_layout_1(facts, layout, failure);
-		return detect_layout_2(facts, layout, forced, failure);
+			return detect_layout_1(facts, finding, failure);
+		return detect_layout_2(facts, finding, failure);
 	}
 	if (facts->format != FORMAT_NONE || filled(facts->meta[LAYOUT_2]))
-		return detect_layout_2(facts, layout, forced, failure);
+		return detect_layout_2(facts, finding, failure);
 	if (filled(facts->meta[LAYOUT_1]))
-		return detect_layout_1(facts, layout, failure);
-	return detect_empty(facts, layout, forced, failure);
+		return detect_layout_1(facts, finding, failure);
+	return detect_empty(facts, finding, failure);
 }

@@ -6,7 +6,8 @@
  *   transaction.c  begin, commit, rollback, sync; waiting for locks of other programs
  *   checkpoint.c   moving the log into the database; making everything durable
  *   watch.c        what goes on in the files: progress, and how long the syncs of the log take
- *   schema.c       looking at tables: are they there, of the right shape, with rows; making new ones
+ *   facts.c        looking at tables: are they there, of the right shape, with rows, and what is in them
+ *   schema.c       the tables of a store: looked for, remembered, made
  *   detect.c       which store these tables are, or why it is refused; without any SQL
  *   statements.c   the writer's statements on rows, metadata and own rows
  *   reader.c       read-only handles
@@ -24,6 +25,11 @@
 
 #include <sqlite3.h>
 #include <stdatomic.h>
+
+/* The tables of a store whose names nobody chose; of metadata by layout. */
+extern const char *const sqlite_default_meta[];
+#define SQLITE_DEFAULT_RECORDS "kyneta_records"
+#define SQLITE_DEFAULT_STORE   "kyneta_store_meta"
 
 /* The daemon's own table. */
 #define SQLITE_OWN_TABLE "kyneta_stored"
@@ -217,7 +223,7 @@ struct sqlite_table {
 /* Everything that the decision depends on. */
 struct sqlite_facts {
 	bool meta_given, store_given;
-	uint64_t asked_layout;
+	uint64_t asked_layout, noted_layout;
 	/* The tables that the store would have. With meta_given both are the same one. */
 	struct sqlite_table meta[3]; /* [LAYOUT_1], [LAYOUT_2] */
 	struct sqlite_table records, store;
@@ -232,12 +238,35 @@ struct sqlite_facts {
 	    records_key; /* the key that metas in records have if any was found that is not the one of the layout */
 };
 
-/* sqlite_detect(facts, layout, forced, failure) - by the rules in detect.c. 0 or ERROR_INCOMPATIBLE_FORMAT. */
-int sqlite_detect(const struct sqlite_facts *facts, enum layout *layout, enum layout *forced, struct failure *failure);
+/* What became of looking: the first members of struct engine_tables. */
+struct sqlite_finding {
+	enum layout layout, forced;
+	bool is_there;
+};
+
+/* sqlite_detect(facts, finding, failure) - by the rules in detect.c. 0 or ERROR_INCOMPATIBLE_FORMAT. */
+int sqlite_detect(const struct sqlite_facts *facts, struct sqlite_finding *finding, struct failure *failure);
 
 /* sqlite_detect_mixed_records(facts, layout, failure) - a store of @layout whose records hold metas of the other one.
  */
 int sqlite_detect_mixed_records(const struct sqlite_facts *facts, enum layout layout, struct failure *failure);
+
+/* ---- facts.c ---- */
+
+/* sqlite_look(db, asked, asked_layout, noted_layout, facts, failure) - what there is. Inside a transaction of whatever
+ * kind, so that everything seen is one state. */
+int sqlite_look(sqlite3 *db, const struct sqlite_names *asked, uint64_t asked_layout, uint64_t noted_layout,
+		struct sqlite_facts *facts, struct failure *failure);
+/*
+ * sqlite_look_at_records(db, table, layout, key, failure) - the key of the first rows of documents: whether one is a
+ * meta with the key of the other layout. Then a package of another layout has written to these records, and this store
+ * is not all there is. LAYOUT_NONE: no metas were seen.
+ */
+int sqlite_look_at_records(sqlite3 *db, const char *table, enum layout layout, enum layout *key,
+			   struct failure *failure);
+/* sqlite_own_table_found(engine, found, failure) - is the daemon's own table there? ERROR_INCOMPATIBLE_FORMAT if the
+ * name is taken. */
+int sqlite_own_table_found(struct sqlite_engine *engine, bool *found, struct failure *failure);
 
 /* ---- schema.c ---- */
 
@@ -246,9 +275,6 @@ int sqlite_find(struct engine *engine, const struct table_names *names, const st
 void sqlite_forget(struct engine *engine, const struct engine_tables *tables);
 int sqlite_create(struct engine *engine, const struct engine_tables *tables, enum layout layout,
 		  const struct engine_tables **created, struct failure *failure);
-/* sqlite_own_table_found(engine, found, failure) - is the daemon's own table there? ERROR_INCOMPATIBLE_FORMAT if the
- * name is taken. */
-int sqlite_own_table_found(struct sqlite_engine *engine, bool *found, struct failure *failure);
 void sqlite_tables_free(struct sqlite_tables *tables);
 
 /* ---- statements.c ---- */

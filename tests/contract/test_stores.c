@@ -179,6 +179,106 @@ Test(stores, meta_names_the_table_of_either_layout)
 	stored_end(&stored);
 }
 
+/* A store of layout 1 beside the table in which the default one keeps its format: made, and emptied. */
+static void make_and_empty(const struct kyneta_store_options *options)
+{
+	kyneta_store *store = store_open();
+
+	OK(APPEND(store, S("doc"), meta(META)));
+	store_leave(store);
+	store = store_open_with(options);
+	OK(APPEND(store, S("doc"), meta(META_V1)));
+	OK(DELETE(store, S("doc")));
+	store_leave(store);
+}
+
+/* A store whose documents were all deleted is no less there than before, nor of another layout. */
+Test(stores, emptied_store_is_there_after_a_restart)
+{
+	struct kyneta_store_options options = options_named("m", "r", NULL);
+	kyneta_store *store;
+
+	stored_start(&stored, NULL);
+	make_and_empty(&options);
+	stored_stop(&stored);
+	stored_restart(&stored);
+	options.access = KYNETA_STORE_READ_ONLY;
+	store = store_open_with(&options);
+	cr_assert_eq(store_layout(store), 1);
+	EMPTY(store, S("doc"));
+	store_leave(store);
+	options.access = KYNETA_STORE_READ_WRITE;
+	options.layout = 2;
+	store = store_open_with(&options);
+	cr_assert_eq(store_layout(store), 1);
+	FAILS(204, APPEND(store, S("doc"), meta(META)));
+	OK(APPEND(store, S("doc"), meta(META_V1)));
+	store_leave(store);
+	stored_end(&stored);
+}
+
+/* Where neither the tables nor the daemon's own tell which layout it has: its next meta does. */
+Test(stores, emptied_store_from_elsewhere_gets_the_layout_of_its_next_meta)
+{
+	struct kyneta_store_options options = options_named("m", "r", NULL);
+	kyneta_store *store;
+
+	stored_start(&stored, NULL);
+	make_and_empty(&options);
+	stored_stop(&stored);
+	database_execute(&stored, "DELETE FROM kyneta_stored");
+	stored_restart(&stored);
+	options.access = KYNETA_STORE_READ_ONLY;
+	store = store_open_with(&options);
+	cr_assert_eq(store_layout(store), 0);
+	EMPTY(store, S("doc"));
+	NONE_LISTED(store, S(""));
+	store_leave(store);
+	options.access = KYNETA_STORE_READ_WRITE;
+	store = store_open_with(&options);
+	OK(APPEND(store, S("doc"), meta(META)));
+	store_leave(store);
+	store = store_open_with(&options);
+	cr_assert_eq(store_layout(store), 2);
+	STREAM(store, S("doc"), meta(META));
+	store_leave(store);
+	stored_end(&stored);
+}
+
+/* Its format row would be taken for the default store's, which would be refused from then on. */
+Test(stores, store_that_would_spoil_another_is_not_made)
+{
+	struct kyneta_store_options options = options_named("m", "r", NULL);
+	kyneta_store *early, *store;
+
+	stored_start(&stored, NULL);
+	early = store_open_with(&options);
+	store = store_open();
+	OK(APPEND(store, S("doc"), meta(META_V1)));
+	store_leave(store);
+	FAILS(504, APPEND(early, S("doc"), meta(META)));
+	store_leave(early);
+	store = store_open_with(&options);
+	REFUSED(204,
+		"the metadata has the key syncMode, but with these names, beside what is there, the store can only get "
+		"layout 1, whose key is syncProtocol; for layout 2, name each of its tables",
+		APPEND(store, S("doc"), meta(META)));
+	store_leave(store);
+	options = options_named("m", "r", "s");
+	store = store_open_with(&options);
+	OK(APPEND(store, S("doc"), meta(META)));
+	store_leave(store);
+	stored_stop(&stored);
+	stored_restart(&stored);
+	store = store_open();
+	STREAM(store, S("doc"), meta(META_V1));
+	store_leave(store);
+	store = store_open_with(&options);
+	STREAM(store, S("doc"), meta(META));
+	store_leave(store);
+	stored_end(&stored);
+}
+
 /* A meta with the other key is refused, and the text says what to do. */
 Test(stores, meta_of_the_other_layout_is_refused)
 {

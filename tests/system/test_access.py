@@ -272,6 +272,23 @@ def _():
             expect_equal(connection.request(2, APPEND, "doc", [meta(META)])[1], 0, "by a group's pattern")
 
 
+@test("[create]: a store that its users have emptied is still there after a restart, and needs no making")
+def _():
+    emptied = {"meta": "m", "records": "r"}
+    with ReachableDaemon("[create]\n%d = other\n[store m]\nwrite = %d\n" % (ANNA, ANNA)) as daemon:
+        make_store(daemon)
+        with opened(daemon, 0, store=emptied) as root:
+            expect_equal(root.request(2, APPEND, "doc", [meta(META_1)])[1], 0, "root makes it")
+        for life in ("as it was made", "emptied", "after a restart"):
+            with opened(daemon, ANNA, store=emptied) as connection:
+                expect_equal(connection.request(2, DELETE, "doc")[1], 0, life)
+                expect_equal(connection.request(3, APPEND, "doc", [meta(META_1)])[1], 0, life)
+                expect_equal(connection.request(4, DELETE, "doc")[1], 0, life)
+            if life == "emptied":
+                daemon.restart()
+        expect_equal(hello_code(daemon, ANNA, store=named("new")), DENIED, "what is not there")
+
+
 @test("a store that is not made yet may get either layout, and with it the name that the rules know")
 def _():
     rules = "[create]\n%d = kyneta_doc_meta\n[store kyneta_meta]\nread = %d\n" % (ANNA, BERT)

@@ -205,7 +205,7 @@ static inline struct span maybe(const char *text)
 
 static inline struct table_names named(const char *meta, const char *records, const char *store, uint64_t layout)
 {
-	return (struct table_names){maybe(meta), maybe(records), maybe(store), layout};
+	return (struct table_names){maybe(meta), maybe(records), maybe(store), layout, 0};
 }
 
 static inline const struct engine_tables *find_named(const char *meta, const char *records, const char *store)

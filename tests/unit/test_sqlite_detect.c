@@ -125,7 +125,8 @@ static const struct rule META_NAMED[] = {
     {"metadata without records", META("m") DOC1("m"), "m", "r", NULL, 0, MIXED, 0, 0},
     {"new records among the old", META("m") RECORDS("r") DOC1("m") ROW1("r", "a") ROW2("r", "b"), "m", "r", NULL, 0,
      MIXED, 0, 0},
-    {"empty tables beside a format row of whomever", NEW_FILLED META("m") RECORDS("r"), "m", "r", NULL, 0, NULL, 0, 0},
+    {"a new one beside a default store of layout 1", OLD_FILLED, "m", "r", NULL, 0, NULL, 0, LAYOUT_1},
+    {"a new one beside an empty one", OLD, "m", "r", NULL, 2, NULL, 0, LAYOUT_1},
     {"a new one under a bad format row", NEW FORMAT("kyneta_store_meta", "x"), "m", "r", NULL, 0, MALFORMED, 0, 0},
     {"a new one of layout 1 does not care", NEW FORMAT("kyneta_store_meta", "x"), "m", "r", NULL, 1, NULL, 0, 0},
     {"a new one beside a foreign store table", "CREATE TABLE kyneta_store_meta (x);", "m", "r", NULL, 0, FOREIGN, 0, 0},
@@ -143,6 +144,34 @@ static const struct rule META_NAMED[] = {
     {"records of the default store of layout 1, documents of both", OLD_FILLED META("m") DOC1("m"), "m", NULL, NULL, 0,
      MIXED, 0, 0},
     {"records of the default store of layout 2", NEW_FILLED META("m") DOC2("m"), "m", NULL, NULL, 0, MIXED, 0, 0},
+};
+
+/* Tables that are there and empty, the metadata named, the store table not. */
+static const struct emptied_rule {
+	const char *about;
+	const char *sql;
+	uint64_t asked, noted;
+	const char *detail;
+	enum layout layout, forced;
+	bool is_there;
+} EMPTIED[] = {
+    {"beside no store table", META("m") RECORDS("r"), 0, 0, NULL, LAYOUT_1, 0, false},
+    {"beside a format row of whomever", NEW_FILLED META("m") RECORDS("r"), 0, 0, NULL, 0, 0, true},
+    {"the same, asked for 1", NEW_FILLED META("m") RECORDS("r"), 1, 0, NULL, 0, 0, true},
+    {"the same, noted as 1", NEW_FILLED META("m") RECORDS("r"), 2, 1, NULL, LAYOUT_1, 0, false},
+    {"the same, noted as 2", NEW_FILLED META("m") RECORDS("r"), 1, 2, NULL, LAYOUT_2, 0, false},
+    {"no records", NEW_FILLED META("m"), 0, 1, NULL, 0, 0, false},
+    {"noted as 2, the format row is gone", META("m") RECORDS("r") STORE("kyneta_store_meta"), 0, 2, NULL, 0, LAYOUT_2,
+     false},
+    {"beside a bad format row of whomever", NEW FORMAT("kyneta_store_meta", "x") META("m") RECORDS("r"), 0, 0, NULL, 0,
+     LAYOUT_1, true},
+    {"the same, noted as 1", NEW FORMAT("kyneta_store_meta", "x") META("m") RECORDS("r"), 0, 1, NULL, LAYOUT_1, 0,
+     false},
+    {"the same, noted as 2", NEW FORMAT("kyneta_store_meta", "x") META("m") RECORDS("r"), 0, 2, MALFORMED, 0, 0, false},
+    {"beside a foreign store table", META("m") RECORDS("r") "CREATE TABLE kyneta_store_meta (x);", 0, 0, NULL, 0,
+     LAYOUT_1, true},
+    {"beside a default store of layout 1", OLD_FILLED META("m") RECORDS("r") STORE("kyneta_store_meta"), 0, 0, NULL, 0,
+     LAYOUT_1, true},
 };
 
 /* The store table named: layout 2. */
@@ -218,12 +247,14 @@ static const struct rule SHAPES[] = {
      "r", NULL, 0, NULL, LAYOUT_1, 0},
 };
 
-static void check(const struct rule *rule)
+static void check(const struct rule *rule, uint64_t noted, bool is_there)
 {
 	struct table_names names = named(rule->meta, rule->records, rule->store, rule->asked);
 	const struct engine_tables *tables = NULL;
-	int code = class->find(engine, &names, &tables, &failure);
+	int code;
 
+	names.noted = noted;
+	code = class->find(engine, &names, &tables, &failure);
 	if (rule->detail != NULL) {
 		cr_assert_eq(code, ERROR_INCOMPATIBLE_FORMAT, "%s: %d %s", rule->about, code, failure.message);
 		cr_assert_str_eq(failure.detail, rule->detail, "%s: %s: %s", rule->about, failure.detail,
@@ -234,24 +265,29 @@ static void check(const struct rule *rule)
 	cr_assert_eq(code, 0, "%s: %s: %s", rule->about, failure.detail, failure.message);
 	cr_assert_eq(tables->layout, rule->layout, "%s: layout %d", rule->about, (int)tables->layout);
 	cr_assert_eq(tables->layout_forced, rule->forced, "%s: forced %d", rule->about, (int)tables->layout_forced);
+	cr_assert_eq(tables->is_there, is_there, "%s: there %d", rule->about, tables->is_there);
 }
 
-/* Each rule on a file of its own, which must not change; @mode: its journal mode. */
+/* On a file of its own, which must not change; @mode: its journal mode. */
+static void check_on_file(const struct rule *rule, uint64_t noted, bool is_there, const char *mode)
+{
+	struct buffer before;
+
+	unlink(path);
+	other_program(mode);
+	other_program("CREATE TABLE bystander (x); INSERT INTO bystander VALUES (7);");
+	other_program(rule->sql);
+	before = folder_state();
+	open_engine();
+	check(rule, noted, is_there);
+	close_engine();
+	assert_folder_state(&before, rule->about);
+}
+
 static void check_all(const struct rule *rules, size_t count, const char *mode)
 {
-	for (size_t i = 0; i < count; i++) {
-		struct buffer before;
-
-		unlink(path);
-		other_program(mode);
-		other_program("CREATE TABLE bystander (x); INSERT INTO bystander VALUES (7);");
-		other_program(rules[i].sql);
-		before = folder_state();
-		open_engine();
-		check(&rules[i]);
-		close_engine();
-		assert_folder_state(&before, rules[i].about);
-	}
+	for (size_t i = 0; i < count; i++)
+		check_on_file(&rules[i], 0, false, mode);
 }
 
 #define CHECK_ALL(rules, mode) check_all(rules, sizeof(rules) / sizeof(rules[0]), mode)
@@ -264,6 +300,17 @@ Test(sqlite_detect, nothing_said)
 Test(sqlite_detect, metadata_named)
 {
 	CHECK_ALL(META_NAMED, "PRAGMA journal_mode=DELETE");
+}
+
+Test(sqlite_detect, emptied)
+{
+	for (size_t i = 0; i < sizeof(EMPTIED) / sizeof(EMPTIED[0]); i++) {
+		const struct emptied_rule *emptied = &EMPTIED[i];
+		struct rule rule = {emptied->about,  emptied->sql,   "m", "r", NULL, emptied->asked, emptied->detail,
+				    emptied->layout, emptied->forced};
+
+		check_on_file(&rule, emptied->noted, emptied->is_there, "PRAGMA journal_mode=DELETE");
+	}
 }
 
 Test(sqlite_detect, store_named)

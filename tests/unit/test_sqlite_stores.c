@@ -96,7 +96,7 @@ Test(sqlite_stores, names_that_cannot_be)
 	    {NULL, "kyneta_doc_meta", NULL},
 	    {"m", "kyneta_stored2", NULL},
 	};
-	struct table_names names = {SPAN_LITERAL("a\0b"), SPAN_NONE, SPAN_NONE, 0};
+	struct table_names names = {SPAN_LITERAL("a\0b"), SPAN_NONE, SPAN_NONE, 0, 0};
 	const struct engine_tables *tables;
 
 	open_engine();
