@@ -3,21 +3,26 @@
  *
  * Every workload is done by both in turn, ROUNDS times; a figure is the median of the rounds, a ratio the median of the
  * rounds' ratios. Only ratios inside one run mean something. Both databases are in one temporary folder, both synced.
+ *
+ * Where the machine draws a line that no client gets across, it is measured in the same rounds, and has a row of its own:
+ * one call in flight cannot be faster than a round trip, nor can appends be than SQLite itself when it is given them
+ * without a way between.
  */
-import { spawn } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import fs from "node:fs"
+import net from "node:net"
 import os from "node:os"
 import path from "node:path"
 import process from "node:process"
 import { fileURLToPath } from "node:url"
 import { createDaemonStore } from "../src/index.js"
-import { ReferenceStore } from "./reference.js"
+import { BatchStore, ReferenceStore } from "./reference.js"
 
 const USAGE = `Usage: client/js/bench/run [--rounds N] [--million] [WORD...]
 
-Prints a line for each goal: figures, the ratio to better-sqlite3 driven in the reference's way, and the goal. With words, only
-workloads whose names contain one. --million also loads a document of 1,000,000 records and tells the longest gap between
-two turns of the event loop.`
+Prints a table: for each workload its figures, the ratio to better-sqlite3 driven in the reference's way, and the goal; and what
+the machine itself sets as a limit. Below it, on what it ran. With words, only workloads whose names contain one. --million also
+loads a document of 1,000,000 records and tells the longest gap between two turns of the event loop.`
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../..")
 const DAEMON = process.env.KYNETA_STORED_BIN || path.join(ROOT, "build/daemon/kyneta-stored")
@@ -30,6 +35,9 @@ const META = {
 const DOCUMENTS = 64
 const LIST_DOCUMENTS = 100_000
 const LIST_MATCH = 1000
+const IN_FLIGHT = 64
+/** Of a database that the daemon makes. */
+const PAGE_SIZE = 8192
 
 const words = process.argv.slice(2)
 if (words.includes("--help")) {
@@ -105,33 +113,84 @@ async function list(store, times) {
   }
 }
 
+/** What a round trip takes at the least: bytes that another process says back, as many as a currentMeta's frames have. */
+async function echoes(count) {
+  for (let i = 0; i < count; i++) {
+    const back = new Promise(resolve => echo.once("data", resolve))
+    echo.write(ECHOED)
+    await back
+  }
+}
+
+/** What a write takes at the least: the same appends, handed to SQLite in this process, as many at once as are in flight. */
+function batches(count, documents) {
+  for (let i = 0; i < count; i += IN_FLIGHT)
+    batchStore.appendAll(Array.from({ length: IN_FLIGHT }, (_, j) => [documentId((i + j) % documents), entry(i + j)]))
+}
+
 const WORKLOADS = [
   { name: "append, synced, 1 in flight, settle done", goal: 0.8, count: 2000, run: (store, n) => appends(store, n, 1) },
-  { name: "append, synced, 64 in flight to 1 document, settle done", goal: 10, count: 8000, run: (store, n) => appends(store, n, 64, 1) },
-  { name: "append, synced, 64 in flight to 64 documents, settle done", goal: 10, count: 8000, run: (store, n) => appends(store, n, 64) },
+  {
+    name: "append, synced, 64 in flight to 1 document, settle done",
+    goal: 10,
+    count: 8000,
+    run: (store, n) => appends(store, n, IN_FLIGHT, 1),
+    limit: { name: "SQLite in process, 64 of them in each transaction", run: n => batches(n, 1) },
+  },
+  {
+    name: "append, synced, 64 in flight to 64 documents, settle done",
+    goal: 10,
+    count: 8000,
+    run: (store, n) => appends(store, n, IN_FLIGHT),
+    limit: { name: "SQLite in process, 64 of them in each transaction", run: n => batches(n, DOCUMENTS) },
+  },
   { name: "append, synced, 1 in flight, settle sent", goal: 3, count: 4000, ours: "sent", run: (store, n) => appends(store, n, 1) },
   { name: "loadAll of 100,000 records", goal: 1, count: 100_000, isLoad: true, run: (store, n) => load(store, "large", n) },
-  { name: "currentMeta, 1 in flight", goal: 0.5, count: 5000, run: (store, n) => metas(store, n, 1) },
+  {
+    name: "currentMeta, 1 in flight",
+    goal: 0.5,
+    count: 5000,
+    run: (store, n) => metas(store, n, 1),
+    limit: { name: "a bare echo between two Node processes, 1 in flight", run: echoes },
+  },
   { name: "currentMeta, 50 in flight", count: 10_000, run: (store, n) => metas(store, n, 50) },
   { name: "listDocIds, 1,000 of 100,000 by prefix", goal: 5, count: 10, run: (store, n) => list(store, n) },
 ]
 
-const median = values => [...values].sort((a, b) => a - b)[values.length >> 1]
+/* ---- the daemon, the stores, and what is in them ---- */
 
 const directory = fs.mkdtempSync(path.join(os.tmpdir(), "kyneta-js-bench-"))
-const socket = path.join(directory, "socket")
-const daemon = spawn(DAEMON, ["--config", "/dev/null", "--socket", socket, "--database", path.join(directory, "daemon.db")],
-  { stdio: "ignore" })
-const isOver = new Promise(resolve => daemon.on("exit", resolve))
+const inDirectory = name => path.join(directory, name)
+const started = []
 process.on("exit", () => {
-  daemon.kill("SIGKILL")
+  for (const child of started) child.kill("SIGKILL")
   fs.rmSync(directory, { recursive: true, force: true })
 })
 
-const quiet = { onState: () => undefined }
-const done = await createDaemonStore({ path: socket, settle: "done", ...quiet })
-const sent = await createDaemonStore({ path: socket, settle: "sent", ...quiet })
-const filler = await createDaemonStore({ path: socket, durability: "committed", ...quiet })
+function start(program, words, stdout) {
+  const child = spawn(program, words, { stdio: ["ignore", stdout, "inherit"] })
+  child.on("error", error => {
+    console.error(`${program}: ${error.message}`)
+    process.exit(1)
+  })
+  started.push(child)
+  return child
+}
+
+const daemon = start(
+  DAEMON,
+  ["--config", "/dev/null", "--log-level", "warning", "--socket", inDirectory("socket"), "--database", inDirectory("daemon.db")],
+  "ignore",
+)
+const echoing = start(process.execPath, [path.join(ROOT, "client/js/bench/echo.js"), inDirectory("echo")], "pipe")
+await new Promise(resolve => echoing.stdout?.once("data", resolve))
+const echo = net.createConnection({ path: inDirectory("echo") })
+const ECHOED = new Uint8Array(24)
+
+const quiet = { path: inDirectory("socket"), onState: () => undefined }
+const done = await createDaemonStore({ settle: "done", ...quiet })
+const sent = await createDaemonStore({ settle: "sent", ...quiet })
+const filler = await createDaemonStore({ durability: "committed", ...quiet })
 
 async function fill(store, large) {
   for (let i = 0; i < DOCUMENTS; i++) await store.append(documentId(i), { kind: "meta", meta: META })
@@ -144,61 +203,95 @@ async function fill(store, large) {
   await store.flush()
 }
 
-console.error("filling both databases …")
+console.error("filling the databases …")
 await fill(filler, million ? [["large", 100_000], ["million", 1_000_000]] : [["large", 100_000]])
-const fillReference = new ReferenceStore(path.join(directory, "reference.db"), "OFF")
+const fillReference = new ReferenceStore(inDirectory("reference.db"), "OFF")
 await fill(fillReference, [["large", 100_000]])
+fillReference.copyTo(inDirectory("batch.db"), PAGE_SIZE)
 await fillReference.close()
-const reference = new ReferenceStore(path.join(directory, "reference.db"), "FULL")
+const reference = new ReferenceStore(inDirectory("reference.db"), "FULL")
+const batchStore = new BatchStore(inDirectory("batch.db"))
 for (let i = 0; i < DOCUMENTS; i++) await sent.currentMeta(documentId(i))
 
-console.log("| | reference | this client | ratio (lowest–highest round) | goal | |")
-console.log("|---|---|---|---|---|---|")
+/* ---- the table ---- */
 
-function perSecond(rate) {
-  return `${Math.round(rate).toLocaleString("en-US")}/s`
+const median = values => [...values].sort((a, b) => a - b)[values.length >> 1]
+
+function perSecond(rates) {
+  return `${Math.round(median(rates)).toLocaleString("en-US")}/s`
 }
 
-for (const workload of WORKLOADS) {
-  if (words.length > 0 && !words.some(word => workload.name.includes(word))) continue
-  const { count, run } = workload
+/** Median, lowest and highest. */
+function spread(values, digits) {
+  return `${median(values).toFixed(digits)} (${Math.min(...values).toFixed(digits)}–${Math.max(...values).toFixed(digits)})`
+}
+
+function printRow(...cells) {
+  console.log(`| ${cells.join(" | ")} |`)
+}
+
+function printGaps(name, gaps) {
+  printRow(name, "", spread(gaps, 1).replace(" ", " ms "), "", "≤ 5 ms", median(gaps) <= 5 ? "yes" : "no")
+}
+
+async function ratePerSecond(run, count) {
+  const began = performance.now()
+  await run(count)
+  return (count / (performance.now() - began)) * 1000
+}
+
+async function measure(workload) {
+  const { name, count, goal, limit } = workload
   const mine = workload.ours === "sent" ? sent : done
-  await run(reference, count)
-  await run(mine, count)
-  const rates = { reference: [], mine: [] }
-  const ratios = []
+  const runs = { reference: n => workload.run(reference, n), mine: n => workload.run(mine, n) }
+  if (limit !== undefined) runs.limit = limit.run
+  const rates = { reference: [], mine: [], limit: [] }
   const gaps = []
+  for (const run of Object.values(runs)) await run(count)
   for (let round = 0; round < ROUNDS; round++) {
-    const pair = {}
-    const turns = [["reference", reference], ["mine", mine]]
+    const turns = Object.entries(runs)
     if (round % 2 === 1) turns.reverse()
-    for (const [name, store] of turns) {
-      const began = performance.now()
-      await run(store, count)
-      pair[name] = (count / (performance.now() - began)) * 1000
-      rates[name].push(pair[name])
-    }
-    ratios.push(pair.mine / pair.reference)
-    if (workload.isLoad) gaps.push(await withGap(() => run(mine, count)))
+    for (const [who, run] of turns) rates[who].push(await ratePerSecond(run, count))
+    if (workload.isLoad) gaps.push(await withGap(() => workload.run(mine, count)))
   }
-  const ratio = median(ratios)
-  const range = `${ratio.toFixed(2)} (${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)})`
-  const goal = workload.goal === undefined ? ["", ""] : [`≥ ${workload.goal}`, ratio >= workload.goal ? "yes" : "NO"]
-  console.log(`| ${workload.name} | ${perSecond(median(rates.reference))} | ${perSecond(median(rates.mine))} | ${range} | ${goal.join(" | ")} |`)
-  if (workload.isLoad) console.log(gapLine("longest gap of the event loop in it", gaps))
+  const ratios = who => rates[who].map((rate, round) => rate / rates.reference[round])
+  const ratio = median(ratios("mine"))
+  printRow(
+    name,
+    perSecond(rates.reference),
+    perSecond(rates.mine),
+    spread(ratios("mine"), 2),
+    ...(goal === undefined ? ["", ""] : [`≥ ${goal}`, ratio >= goal ? "yes" : "no"]),
+  )
+  if (limit !== undefined) printRow(`limit: ${limit.name}`, "", perSecond(rates.limit), spread(ratios("limit"), 2), "", "")
+  if (workload.isLoad) printGaps("longest gap of the event loop in it", gaps)
 }
 
-function gapLine(name, gaps) {
-  return `| ${name} | | ${median(gaps).toFixed(1)} ms (${Math.min(...gaps).toFixed(1)}–${Math.max(...gaps).toFixed(1)}) | | ≤ 5 ms | ${median(gaps) <= 5 ? "yes" : "NO"} |`
+function version(program) {
+  return spawnSync(program, ["--version"], { encoding: "utf8" }).stdout.trim()
 }
 
+const load1 = () => os.loadavg()[0].toFixed(1)
+
+const loadBefore = load1()
+printRow("", "reference", "this client", "ratio (lowest–highest round)", "goal", "met")
+console.log("|---|---|---|---|---|---|")
+for (const workload of WORKLOADS)
+  if (words.length === 0 || words.some(word => workload.name.includes(word))) await measure(workload)
 if (million) {
   const gaps = []
   for (let round = 0; round < ROUNDS; round++) gaps.push(await withGap(() => load(done, "million", 1_000_000)))
-  console.log(gapLine("the same in a loadAll of 1,000,000 records", gaps))
+  printGaps("the same in a loadAll of 1,000,000 records", gaps)
 }
+console.log(
+  `\n${new Date().toISOString().slice(0, 10)}: Node ${process.versions.node}, ${version(DAEMON)}, ${reference.versions()}; ` +
+    `${os.cpus().length} × ${os.cpus()[0].model.trim()}, Linux ${os.release()}, load ${loadBefore} before and ${load1()} after; ` +
+    `medians of ${ROUNDS} rounds`,
+)
 
-for (const store of [done, sent, filler, reference]) await store.close()
-process.kill(/** @type {number} */ (daemon.pid), "SIGTERM")
+for (const store of [done, sent, filler, reference, batchStore]) await store.close()
+echo.destroy()
+const isOver = new Promise(resolve => daemon.on("exit", resolve))
+daemon.kill("SIGTERM")
 await isOver
 process.exit(0)

@@ -86,6 +86,46 @@ export class ReferenceStore {
   async close() {
     this.#db.close()
   }
+
+  /** The same database once more, in a file with the daemon's page size. */
+  copyTo(file, pageSize) {
+    this.#db.pragma(`page_size = ${pageSize}`)
+    this.#exec("VACUUM INTO ?", file)
+  }
+
+  /** Versions of the package and of the SQLite in it. */
+  versions() {
+    const [{ version }] = this.#iterate("SELECT sqlite_version() AS version")
+    return `better-sqlite3 ${require("better-sqlite3/package.json").version} (SQLite ${version})`
+  }
+}
+
+/** SQLite in this process as it is used best: statements prepared once, as many appends in a transaction as are given. */
+export class BatchStore {
+  #db
+  #insert
+  #next = new Map()
+
+  constructor(file) {
+    this.#db = new Database(file)
+    this.#db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
+    this.#insert = this.#db.prepare(`INSERT INTO ${RECORDS_TABLE} (doc_id, seq, kind, payload, blob) VALUES (?, ?, ?, ?, ?)`)
+  }
+
+  appendAll(appends) {
+    this.#db.transaction(() => {
+      for (const [docId, record] of appends) {
+        const seq = this.#next.get(docId) ?? 1
+        const row = toRow(record)
+        this.#insert.run(docId, seq, row.kind, row.payload, row.blob)
+        this.#next.set(docId, seq + 1)
+      }
+    })()
+  }
+
+  async close() {
+    this.#db.close()
+  }
 }
 
 function toRow(record) {
