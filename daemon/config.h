@@ -121,7 +121,7 @@
 	  "ended before everything accepted was finished: a second signal, or drain-timeout passed; still consistent") \
 	X(LATER, 5,                                                                                                    \
 	  "could not start now, but perhaps later: the disk is full or fails, memory, descriptors or threads ran "     \
-	  "out; one line says what")
+	  "out (there was no memory for one more descriptor while running, too); one line says what")
 
 enum exit_code {
 #define X(constant, status, meaning) EXIT_CODE_##constant = (status),

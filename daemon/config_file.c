@@ -93,7 +93,7 @@ static void enter_section(struct file *file, char *text)
 		file->section = &sections[i];
 		file->name = config_keep_text(file->config, name);
 		if (file->name == NULL)
-			complain(file, "out of memory");
+			file->complaints->no_memory = true;
 		else
 			file->in = SETTINGS;
 		return;
@@ -188,7 +188,7 @@ static void take_option(struct file *file, const char *key, const char *value)
 		snprintf(prefix, sizeof(prefix), "%.480s:%u: ", file->path, file->line);
 		config_complain_of_name(file->complaints, prefix, "key", "", key);
 	} else if (row->kind == KIND_TEXT && (value = config_keep_text(file->config, value)) == NULL) {
-		complain(file, "out of memory");
+		file->complaints->no_memory = true;
 	} else {
 		config_set(file->config, row, value, &source, file->complaints);
 	}
@@ -248,7 +248,7 @@ static void take_setting(struct file *file, const char *key, const char *value)
 	kept_value = config_keep_text(file->config, value);
 	setting = kept_key == NULL || kept_value == NULL ? NULL : setting_for(file, key);
 	if (setting == NULL)
-		complain(file, "out of memory");
+		file->complaints->no_memory = true;
 	else
 		*setting =
 		    (struct setting){file->section->name, file->name, kept_key, kept_value, file->path, file->line};
@@ -314,7 +314,9 @@ static void read_file(struct config *config, const char *path, const char *prefi
 
 	file.stream = fopen(path, "re");
 	if (file.stream == NULL) {
-		if (!optional || errno != ENOENT)
+		if (errno == ENOMEM)
+			complaints->no_memory = true;
+		else if (!optional || errno != ENOENT)
 			complaints_add(complaints, "%scannot open %s: %s", prefix, path, strerror(errno));
 		return;
 	}

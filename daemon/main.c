@@ -130,8 +130,9 @@ int main(int argc, char **argv)
 		return EXIT_CODE_OK;
 	case CONFIG_WRONG:
 		complaints_tell(&complaints, print_complaint, NULL);
+		code = complaints.no_memory ? EXIT_CODE_LATER : EXIT_CODE_USAGE;
 		complaints_free(&complaints);
-		return EXIT_CODE_USAGE;
+		return code;
 	case CONFIG_RUN:
 		break;
 	}

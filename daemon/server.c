@@ -404,6 +404,18 @@ static int init_failed(int status, const char *what, char *message, unsigned lon
 	return -1;
 }
 
+/* libuv aborts when it cannot grow its table of descriptors, the one thing that it reallocates here. Say so instead. */
+static void *reallocate_for_loop(void *memory, size_t size)
+{
+	void *grown = realloc(memory, size);
+
+	if (grown == NULL && size > 0) {
+		log_write(LOG_CRITICAL, "ending: no memory for the event loop");
+		_exit(EXIT_CODE_LATER);
+	}
+	return grown;
+}
+
 static int listen_on(struct server *server, int fd)
 {
 	struct server_listener *listener = &server->listeners[server->listener_count++];
@@ -429,6 +441,7 @@ int server_init(struct server *server, struct config *config, const int *listen_
 	memset(server, 0, sizeof(*server));
 	server->config = config_ref(config);
 	pthread_mutex_init(&server->mutex, NULL);
+	uv_replace_allocator(malloc, reallocate_for_loop, calloc, free);
 	status = uv_loop_init(&server->loop);
 	if (status != 0)
 		return init_failed(status, "cannot make an event loop", message, size);

@@ -18,13 +18,24 @@ import time
 sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), folder) for folder in (".", "../python")]
 
 from aftermath import FOLDER, OPTIONS, aftermath  # noqa: E402
-from harness import Daemon  # noqa: E402
+from harness import Daemon, DaemonFailed  # noqa: E402
 from io_error import Result, play_lives  # noqa: E402
 from memory import Memory  # noqa: E402
 from records import Broken  # noqa: E402
 from workload import FEW, WAIT_SECONDS, Play  # noqa: E402
 
 Shortage = collections.namedtuple("Shortage", "at times")
+
+
+def wait_until_ready(daemon):
+    """It listens before it is through with starting."""
+    bound = time.monotonic() + WAIT_SECONDS
+    while " ready, " not in daemon.log():
+        if not daemon.running():
+            raise DaemonFailed("the daemon ended while it started")
+        if time.monotonic() > bound:
+            raise Broken("the daemon does not become ready")
+        time.sleep(0.001)
 
 
 class _Failing:
@@ -34,12 +45,8 @@ class _Failing:
         self.memory, self.daemon = memory, daemon
 
     def begin(self):
-        """It listens before it is through with starting, where libuv ends a process that has no memory for its tables."""
-        bound = time.monotonic() + WAIT_SECONDS
-        while " ready, " not in self.daemon.log():
-            if time.monotonic() > bound:
-                raise Broken("the daemon does not become ready")
-            time.sleep(0.001)
+        """Starts are another test's: test_memory.py."""
+        wait_until_ready(self.daemon)
         self.memory.control.armed = 1
 
     def repair_alive(self):

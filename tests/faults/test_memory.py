@@ -8,23 +8,27 @@ event loop's. (A host's: test_client_memory.py.)
 import collections
 import itertools
 import os
+import re
 import sys
 import tempfile
 
 sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), folder) for folder in (".", "../python")]
 
 from aftermath import FOLDER, OPTIONS  # noqa: E402
-from harness import Daemon, expect_equal, main, note, test  # noqa: E402
+from harness import Daemon, DaemonFailed, expect_equal, main, note, test  # noqa: E402
 from io_error import COULD_NOT_START, COULD_NOT_WRITE  # noqa: E402
-from kyneta_store_client import (APPEND, COMMITTED, NOT_APPLIED, UNKNOWN, Connection, Store, entry, frame,  # noqa: E402
-                                 meta)
+from kyneta_store_client import (APPEND, COMMITTED, NOT_APPLIED, UNKNOWN, Connection, Store, StoreError,  # noqa: E402
+                                 entry, frame, meta)
 from many import each  # noqa: E402
 from memory import Memory  # noqa: E402
 from msgpack_subset import pack  # noqa: E402
-from out_of_memory import Shortage, run  # noqa: E402
-from records import meta_json  # noqa: E402
+from out_of_memory import Shortage, run, wait_until_ready  # noqa: E402
+from records import Broken, meta_json  # noqa: E402
 
 ALLOCATIONS_LEAST = 500     # of requests that are worth their name
+
+START_ALLOCATIONS_LEAST = 200
+SAYS_WHY = re.compile("^kyneta-stored: .|critical: ending: ", re.M)
 
 ENTRY_BEFORE_META = 200
 IO_ERROR, BUSY = 501, 400
@@ -124,6 +128,57 @@ def _():
                     fired += 1
         note("%d times" % fired)
     assert not broken, "\n".join(broken[:20])
+
+
+# ---- the start ----------------------------------------------------------------------------------------------------
+
+
+class Start:
+    """A start at which an allocation fails: `failed` of them did; `status` if it ended; `wrong`: what should not be."""
+
+    def __init__(self, at):
+        with tempfile.TemporaryDirectory(prefix="kyneta-memory-", dir=FOLDER) as directory:
+            memory = Memory(directory)
+            memory.control.fail_at, memory.control.fail_times, memory.control.armed = at, 1, 1
+            daemon = Daemon(directory, memory.environment(), **OPTIONS)
+            try:
+                self.status, self.wrong = self._start(daemon, memory), None
+                if self.status is not None and (self.status != COULD_NOT_START or not SAYS_WHY.search(daemon.log())):
+                    self.wrong = "status %d: %s" % (self.status, daemon.log())
+            except (Broken, DaemonFailed, StoreError) as failure:
+                self.status, self.wrong = None, "%s: %s" % (failure, daemon.log())
+            finally:
+                daemon.kill()
+            self.failed = memory.control.failed
+
+    @staticmethod
+    def _start(daemon, memory):
+        """Its exit status; None if it started, and then it must work."""
+        try:
+            daemon.start()
+            wait_until_ready(daemon)
+        except DaemonFailed:
+            return daemon.wait()
+        memory.control.armed = 0
+        with Store(daemon.socket) as store:
+            store.append("doc", [meta(meta_json("m"))])
+        daemon.stop()
+        return None
+
+
+@test("every allocation of a start fails, alone: it starts all the same, or says why not")
+def _():
+    wrong, ended, fired = [], collections.Counter(), 0
+    for at, start in each(Start, itertools.count(1)):
+        if start.wrong:
+            wrong.append("the %dth: %s" % (at, start.wrong))
+        elif start.failed == 0:
+            break
+        fired += 1
+        ended[start.status] += 1
+    note("%d allocations failed; %d daemons started, %d said why not" % (fired, ended[None], fired - ended[None]))
+    assert not wrong, "\n".join(wrong[:20])
+    assert fired >= START_ALLOCATIONS_LEAST, fired
 
 
 if __name__ == "__main__":
