@@ -1,5 +1,5 @@
 /*
- * attacker: peers that mean harm, for test_hostile.py, test_memory.py and tests/bench/hostile.
+ * attacker: peers that mean harm, for test_hostile.py and tests/bench/hostile.
  *
  *     attacker KIND SOCKET CONNECTIONS [BYTES]
  *
@@ -8,10 +8,11 @@
  *     dribble   begin a frame of BYTES and send one byte of it every 10 ms
  *     deaf      ask for the document "big" (and for stats) as often as possible, and read no answer
  *     flood     append to a document of its own as often as possible, and read the answers
- *     large     send appends of BYTES as fast as possible, which are refused (there is no metadata), and read the
- * answers half      append a little, close its own side, read the answers, and come again cut       begin a frame of
- * BYTES, send half of it, vanish, and come again garbage   send random bytes, and come again storm     connect, say
- * hello, vanish, and come again
+ *     large     send appends of BYTES as fast as possible, which are refused (no metadata), and read the answers
+ *     half      append a little, close its own side, read the answers, and come again
+ *     cut       begin a frame of BYTES, send half of it, vanish, and come again
+ *     garbage   send random bytes, and come again
+ *     storm     connect, say hello, vanish, and come again
  *
  * One process, one thread, no waiting: each connection does what its socket takes. Says "begun" when each connection
  * has got as far as it gets by itself (where hello is said: its answer is there; of those that come again: each has

@@ -162,6 +162,35 @@ def _():
         expect_quiet(daemon, 100)
 
 
+# What the options allow by default, and what is not counted: the program itself, and what malloc keeps.
+BOUND = {"max-request-bytes": 512 * MIB, "max-reply-bytes": 256 * MIB, "cache-bytes": 64 * MIB,
+         "document-cache-bytes": 32 * MIB, "readers' caches": 4 * MIB, "everything else": 64 * MIB}
+FRAME_BYTES = 64 * MIB      # max-frame-bytes
+# A daemon that holds no bound ends here, and not the machine.
+RESCUE = ["prlimit", "--data=%d" % (4 << 30)]
+
+
+@test("%d clients send the largest frames as fast as they can: the daemon's memory keeps its bound" % (100 if SANITIZED else 1000))
+def _():
+    many, bound = 100 if SANITIZED else 1000, sum(BOUND.values())
+    allow_descriptors(many + 1000)
+    with Daemon(wrapper=[] if SANITIZED else RESCUE) as daemon:
+        with Bystander(daemon) as bystander:
+            with Attack("large", daemon.socket, many, FRAME_BYTES, wait=False) as attack:
+                bystander.until("limit_max_request_bytes", lambda found: found > 0)
+                bystander.until("errors", lambda found: found >= 20)      # answers to such frames
+                for _ in range(3):
+                    bystander.work()
+                    held = bystander.store.stats()["request_bytes"]
+                    expect_equal(held <= BOUND["max-request-bytes"], True, "%d bytes of requests" % held)
+                peak = daemon.peak_rss_kib() * KIB
+            note("%d clients, frames of %d MiB, %d MiB sent and %d frames answered: %d MiB resident at most, %d MiB is the bound"
+                 % (many, FRAME_BYTES // MIB, attack.result["bytes"] // MIB, attack.result["answers"], peak // MIB,
+                    bound // MIB))
+            # A sanitizer keeps what was freed.
+            expect_equal(peak <= bound or SANITIZED, True, "%d bytes resident" % peak)
+
+
 # ---- descriptors --------------------------------------------------------------------------------------------------
 
 DESCRIPTORS = 100
