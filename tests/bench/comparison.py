@@ -49,15 +49,15 @@ def run_main(main):
 
 
 class Build:
-    """The programs of one build directory; built, with the backends, if they are not there."""
+    """The programs of one build directory; built, with the backends unless nobody asks, if they are not there."""
 
-    def __init__(self, directory, install=True):
+    def __init__(self, directory, install=True, backends=True):
         self.directory = pathlib.Path(directory).resolve()
         self.bench_path = self.directory / "tests/bench/kyneta-store-bench"
         self.daemon_path = self.directory / "daemon/kyneta-stored"
-        if install:
+        if install and backends:
             subprocess.run([ROOT / "tests/setup", "bench"], check=True)
-        if not self.has_backends():
+        if backends and not self.has_backends():
             # Those whose libraries were not there when it was configured.
             again = ["--reconfigure"] if (self.directory / "build.ninja").exists() else []
             subprocess.run(["meson", "setup", *again, self.directory, ROOT], check=True, stdout=sys.stderr)
@@ -122,11 +122,11 @@ def wait_for(what, is_there, process):
 
 
 @contextlib.contextmanager
-def daemon(build, folder, name, *options):
-    """A daemon of its own for several runs of kyneta-store-bench; gives its socket."""
+def daemon(build, folder, name, *options, wrapper=()):
+    """A daemon of its own for several runs of kyneta-store-bench; gives its socket. wrapper: words before the command."""
     home = folder / name
     home.mkdir()
-    process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", build.daemon_path, "--config", "/dev/null", "--socket",
+    process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *wrapper, build.daemon_path, "--config", "/dev/null", "--socket",
                                 home / "socket", "--database", home / "bench.db", "--log-level", "warning", *options])
     try:
         wait_for("kyneta-stored", (home / "socket").exists, process)

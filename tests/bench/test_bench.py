@@ -139,6 +139,25 @@ def _():
         raise AssertionError(found)
 
 
+@test("hostile prints the p99 of a client alone, beside an attack, and under it")
+def _():
+    with tempfile.TemporaryDirectory(prefix="kyneta-") as folder:
+        output = os.path.join(folder, "figures")
+        done = subprocess.run([os.path.join(ROOT, "tests", "bench", "hostile"), "--build", os.path.join(os.path.dirname(BENCH), "../.."),
+                               "--rounds", "1", "--seconds", "0.2", "--folder", folder, "--output", output, "storm", "descriptors"],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        expect_equal(done.returncode, 0, done.stderr)
+        with open(output, encoding="utf-8") as file:
+            found = json.load(file)
+        expect_equal(os.listdir(folder), ["figures"], "left behind")
+    expect_equal({name: list(subjects) for name, subjects in found.items()},
+                 dict.fromkeys(("storm", "descriptors"), ["alone", "beside", "attacked"]))
+    if not all(round["p99_us"] > 0 for subjects in found.values() for rounds in subjects.values() for round in rounds):
+        raise AssertionError(found)
+    if len([line for line in done.stdout.splitlines() if line.count("**") == 4]) != 2:
+        raise AssertionError(done.stdout)
+
+
 @test("bad options: one line that names them, status 2")
 def _():
     with tempfile.TemporaryDirectory(prefix="kyneta-") as folder:
