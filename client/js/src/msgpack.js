@@ -206,6 +206,8 @@ export class Reader {
     this.buffer = buffer
     this.at = at
     this.end = end
+    /** What is here is gone when the message was read. */
+    this.isShared = false
     /** The same memory, not as a Buffer: a Buffer's slices share it. */
     this.bytes = /** @type {Uint8Array | null} */ (null)
   }

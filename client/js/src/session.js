@@ -6,11 +6,11 @@
  * sends everything unanswered again under the same ids: the daemon carries out nothing twice (PROTOCOL.md, Sessions and
  * Sending again). Only a refusal, a peer that speaks something else, or reconnect.maxAttempts ends it.
  */
-import { Buffer } from "node:buffer"
 import { accessSync, constants } from "node:fs"
 import { createConnection } from "node:net"
 import process from "node:process"
 import { CODE, DaemonStoreError, isOutside } from "./errors.js"
+import { Inbox } from "./inbox.js"
 import {
   CLOSE,
   EVENT_DRAINING,
@@ -19,10 +19,9 @@ import {
   PROTOCOL_VERSION,
   readError,
   readHello,
-  REPLY_FRAME_MAX,
   RESUME,
 } from "./messages.js"
-import { FrameWriter, Reader } from "./msgpack.js"
+import { FrameWriter } from "./msgpack.js"
 import { Call, Queue } from "./queue.js"
 
 /** So much may lie in the socket's own queue; what is behind it waits in ours. */
@@ -95,9 +94,6 @@ export class Session {
     this.draining = false
     this.leaving = false
     this.scheduled = false
-    this.parts = /** @type {Buffer[]} */ ([])
-    this.partsSize = 0
-    this.partsWanted = 4
 
     this.opening = true
     this.held = true
@@ -280,7 +276,18 @@ export class Session {
     this.timer = null
     if (this.phase === "closed") return
     this.phase = "hello"
-    const socket = createConnection({ path: this.path })
+    const inbox = new Inbox(reader => {
+      this.#frame(reader)
+      return this.socket === socket
+    })
+    const onread = {
+      buffer: inbox.buffer,
+      callback: (/** @type {number} */ size) => {
+        if (this.socket === socket) this.#receive(socket, inbox, size)
+        return true
+      },
+    }
+    const socket = createConnection({ path: this.path, onread })
     let failure = /** @type {any} */ (null)
     let connected = false
     this.socket = socket
@@ -288,9 +295,6 @@ export class Session {
     socket.on("connect", () => {
       connected = true
       if (this.socket === socket) socket.write(this.hello)
-    })
-    socket.on("data", data => {
-      if (this.socket === socket) this.#receive(data)
     })
     socket.on("drain", () => {
       if (this.socket === socket) this.transmit()
@@ -312,9 +316,6 @@ export class Session {
     const socket = this.socket
     this.socket = null
     socket?.destroy()
-    this.parts = []
-    this.partsSize = 0
-    this.partsWanted = 4
     this.draining = false
     this.leaving = false
   }
@@ -477,39 +478,10 @@ export class Session {
 
   /* ---- reading ---- */
 
-  #receive(data) {
-    let bytes = data
-    if (this.partsSize > 0) {
-      this.parts.push(data)
-      this.partsSize += data.length
-      if (this.partsSize < this.partsWanted) return
-      bytes = Buffer.concat(this.parts, this.partsSize)
-    } else if (!Buffer.isBuffer(bytes)) {
-      bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    }
-    const socket = this.socket
-    const reader = new Reader(bytes, 0, 0)
-    let at = 0
-    let wanted = 4
-    while (bytes.length - at >= 4) {
-      const size = bytes.readUInt32BE(at)
-      if (size === 0 || size > REPLY_FRAME_MAX) {
-        this.#protocolError("sent a frame of an impossible length")
-        return
-      }
-      wanted = 4 + size
-      if (bytes.length - at < wanted) break
-      reader.at = at + 4
-      at += wanted
-      reader.end = at
-      wanted = 4
-      this.#frame(reader)
-      if (this.socket !== socket) return
-    }
-    const rest = bytes.length - at
-    this.parts = rest > 0 ? [bytes.subarray(at)] : []
-    this.partsSize = rest
-    this.partsWanted = wanted
+  /** So many bytes have come into the inbox. */
+  #receive(socket, inbox, size) {
+    if (!inbox.receive(size)) this.#protocolError("sent a frame of an impossible length")
+    if (this.socket !== socket) return
     if (this.leaving && this.queue.onWire === 0) this.#leave()
     else if (this.queue.next !== null) this.schedule()
   }

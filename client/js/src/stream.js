@@ -220,7 +220,7 @@ export class Stream {
     const cursorAt = this.op === LOAD_ALL ? 4 : 3
     this.cursor = elements > cursorAt && !reader.isNil() ? reader.binary() : null
     this.last = this.cursor === null
-    this.pages.push(new Page(ownReader(reader.buffer, start, end), count, end - start))
+    this.pages.push(new Page(ownReader(reader, start, end), count, end - start))
     this.held += end - start
     if (!this.releasing) this.#considerRelease()
     if (this.started && (!this.releasing || this.pages.length <= 1)) this.#ask()
@@ -267,8 +267,9 @@ export class Stream {
 }
 
 /** A reader of its own for a part of what has arrived, without keeping a larger piece of memory. */
-function ownReader(buffer, start, end) {
-  if (end - start >= buffer.buffer.byteLength * OWN_SHARE) return new Reader(buffer, start, end)
+function ownReader(reader, start, end) {
+  const { buffer } = reader
+  if (!reader.isShared && end - start >= buffer.buffer.byteLength * OWN_SHARE) return new Reader(buffer, start, end)
   const copy = Buffer.from(new Uint8Array(buffer.subarray(start, end)).buffer)
   return new Reader(copy, 0, end - start)
 }

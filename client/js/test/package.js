@@ -29,7 +29,7 @@ test("no dependencies, no scripts, no native code", async () => {
 test("npm pack holds what it should and nothing else; installed from it, the one line works", async () => {
   await Daemon.run({}, async daemon => {
     const [packed] = JSON.parse(run("npm", ["pack", "--json", "--pack-destination", daemon.directory], { cwd: PACKAGE }))
-    const modules = ["errors", "identity", "index", "messages", "msgpack", "queue", "session", "store", "stream", "turn"]
+    const modules = ["errors", "identity", "inbox", "index", "messages", "msgpack", "queue", "session", "store", "stream", "turn"]
     equal(
       packed.files.map(file => file.path).sort(),
       ["LICENSE", "README.md", "package.json", "src/index.d.ts", ...modules.map(name => `src/${name}.js`)].sort(),

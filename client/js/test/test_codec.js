@@ -4,7 +4,8 @@ import path from "node:path"
 import process from "node:process"
 import { pathToFileURL } from "node:url"
 import { equal, main, ROOT, test } from "./harness.js"
-import { pack, unpack } from "./wire.js"
+import { frame, pack, unpack } from "./wire.js"
+import { Inbox } from "../src/inbox.js"
 import { hasEntirety, readRecord, writeRecord } from "../src/messages.js"
 import { FrameWriter, Reader, writeId } from "../src/msgpack.js"
 
@@ -131,6 +132,45 @@ test("what is cut off, or of another kind, is a RangeError", async () => {
       error = caught
     }
     equal(error instanceof RangeError, true)
+  }
+})
+
+/** Frames that an inbox finds in what comes in pieces of this size; false if it refuses them. */
+function received(bytes, pieceSize, most = Infinity) {
+  const messages = []
+  const inbox = new Inbox(({ buffer, at, end }) => {
+    messages.push(Buffer.from(buffer.subarray(at, end)))
+    return messages.length < most
+  })
+  for (let at = 0; at < bytes.length; at += pieceSize) {
+    const piece = bytes.subarray(at, at + Math.min(pieceSize, inbox.buffer.length))
+    // What is left of the piece before it is overwritten, as by a socket.
+    inbox.buffer.fill(0xc1)
+    inbox.buffer.set(piece)
+    if (!inbox.receive(piece.length)) return false
+  }
+  return messages
+}
+
+test("frames are found wherever what comes is cut, and whole", async () => {
+  const messages = [1, 2, 3, 255, 256, 1000].map(size => Buffer.alloc(size, size))
+  const bytes = Buffer.concat(messages.map(frame))
+  for (let pieceSize = 1; pieceSize <= bytes.length; pieceSize++) equal(received(bytes, pieceSize), messages)
+})
+
+test("frames larger than what is read at once, and than what is taken on their word", async () => {
+  const large = Buffer.alloc(9 * 1024 * 1024 + 1)
+  for (let i = 0; i + 4 <= large.length; i += 4096) large.writeUInt32BE(i, i)
+  const messages = [Buffer.from("a"), large, Buffer.from("b"), large.subarray(0, 65536), Buffer.from("c")]
+  for (const pieceSize of [65536, 65521]) equal(received(Buffer.concat(messages.map(frame)), pieceSize), messages)
+})
+
+test("after the last frame that is wanted comes none, and lengths that cannot be are refused", async () => {
+  const messages = ["a", "b", "c"].map(text => Buffer.from(text))
+  equal(received(Buffer.concat(messages.map(frame)), 15, 2), messages.slice(0, 2))
+  for (const length of [[0, 0, 0, 0], [0x40, 0, 0, 1], [0x48, 0x54, 0x54, 0x50]]) {
+    const bytes = Buffer.concat([frame(messages[0]), Buffer.from([...length, 7])])
+    for (let pieceSize = 1; pieceSize <= bytes.length; pieceSize++) equal(received(bytes, pieceSize), false)
   }
 })
 

@@ -54,6 +54,27 @@ test("loads of a large document leave the event loop its turns", async () => {
   })
 })
 
+test("a page that waits to be read is not touched by what comes after it", async () => {
+  await Daemon.run({}, async (_, open) => {
+    const store = await open({ durability: "committed" })
+    // Nearly all of what is read from a socket at once, and yet in one piece of it.
+    for (const docId of ["a", "b"])
+      for (let i = 0; i <= 200; i++)
+        await store.append(docId, i === 0 ? meta() : bytes(new Uint8Array(250).fill(i), `${docId} ${i}`))
+    await store.flush()
+    const streams = ["a", "b"].map(docId => store.loadAll(docId))
+    const begun = []
+    for (const stream of streams) begun.push((await stream.next()).value.kind)
+    equal([begun, (await store.currentMeta("a")).schemaHash], [["meta", "meta"], meta().meta.schemaHash])
+    for (const [index, docId] of ["a", "b"].entries()) {
+      let next = 1
+      for await (const record of streams[index])
+        equal([record.version, record.payload.data], [`${docId} ${next}`, new Uint8Array(250).fill(next++)])
+      equal(next, 201)
+    }
+  })
+})
+
 test("a load that nobody finishes costs nothing more, and another one goes on", async () => {
   await Daemon.run({}, async (_, open) => {
     const store = await open({ durability: "committed", pageBytes: 4096 })
