@@ -173,7 +173,8 @@ static size_t take(struct connection *connection, const uint8_t *data, size_t si
 			break;
 		part = connection->partial->frame_size - connection->partial_have;
 		part = left < part ? left : part;
-		memcpy(connection->partial->frame + connection->partial_have, data + taken, part);
+		if (part > 0) /* a limit may have kept just the header, and nothing is left */
+			memcpy(connection->partial->frame + connection->partial_have, data + taken, part);
 		connection->partial_have += part;
 		taken += part;
 		if (connection->partial_have == connection->partial->frame_size)

@@ -39,7 +39,7 @@ START_SECONDS = 120
 STOP_SECONDS = 120
 TEST_SECONDS = 600
 
-_logs_of_this_test = []
+_daemons_of_this_test = []
 
 
 class DaemonFailed(Exception):
@@ -66,7 +66,7 @@ class Daemon:
         self.wrapper = list(wrapper)
         self.pass_fds = pass_fds
         self.process = None
-        _logs_of_this_test.append(self.log_path)
+        _daemons_of_this_test.append(self)
 
     def __enter__(self):
         try:
@@ -81,8 +81,8 @@ class Daemon:
             if kind is None:
                 self.stop()
             else:
-                self.kill()
                 _explain()
+                self.kill()
         except DaemonFailed:
             _explain()
             raise
@@ -217,11 +217,13 @@ def _read(path):
 
 
 def _explain():
-    """Print what the daemons of this test said, as TAP comments; each log once."""
-    for path in _logs_of_this_test:
-        for line in _read(path).splitlines()[-100:]:
+    """Print what became of the daemons of this test, and what they said, as TAP comments; each once."""
+    for daemon in _daemons_of_this_test:
+        if daemon.process is not None and daemon.process.poll() is not None:
+            print("# daemon: exit status %d" % daemon.process.returncode)
+        for line in daemon.log().splitlines()[-100:]:
             print("# daemon: " + line)
-    _logs_of_this_test.clear()
+    _daemons_of_this_test.clear()
     sys.stdout.flush()
 
 
@@ -317,7 +319,7 @@ def main():
     print("TAP version 13\n1..%d" % len(chosen), flush=True)
     failures = 0
     for number, (name, function) in enumerate(chosen, 1):
-        _logs_of_this_test.clear()
+        _daemons_of_this_test.clear()
         signal.alarm(TEST_SECONDS)
         try:
             function()

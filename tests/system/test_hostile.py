@@ -28,7 +28,7 @@ class Bystander:
 
     def __init__(self, daemon):
         self.daemon, self.versions = daemon, []
-        self.store = Store(daemon.socket)
+        self.store = Store(daemon.socket, deadline=PATIENCE_SECONDS)
         self.store.append("by", [meta(META)])
         self.store.append("big", [meta(META), entry("1", "x" * 60000)])
 
