@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "tests/contract/calls.h"
+#include "tests/contract/model_call.h"
 #include "tests/contract/model_text.h"
 
 /* So many runs share a database: each adds its tables. */
@@ -12,8 +13,6 @@
 
 /* A bound, not an expectation. Shorter than others: a broken daemon makes many runs reach it. */
 #define ANSWER_MS 20000
-
-#define UNTOUCHED UINT64_C(0x5a5a5a5a5a5a5a5a)
 
 struct stream {
 	kyneta_store_stream *stream;
@@ -31,20 +30,43 @@ struct run {
 	const struct sequence *sequence;
 	kyneta_store *handles[MODEL_HANDLES];
 	struct stream streams[MODEL_HANDLES];
-	bool has_expect;
-	struct kyneta_store_position expect; /* of the current step */
+	struct model_call queue[MODEL_STEPS_MAX]; /* not answered yet; the first: what is called now */
+	size_t queued_as[MODEL_STEPS_MAX];	  /* their places in the sequence */
+	size_t queued;
 	struct kyneta_store_error error;
 	char found[MODEL_TEXT_MAX];
 };
 
 static unsigned runs; /* in this database */
 static bool default_tables_are_used;
+static unsigned way; /* in which the daemon runs */
 
 /* ---- the daemon ---- */
 
+/*
+ * The ways that a request can go: a lone small append is carried out by the loop itself, unless the disk is slow or its
+ * speed not known, by the writer otherwise; the writer looks into what it remembers, or into the database.
+ */
+static const struct {
+	bool slow_disk;
+	const char *options[6];
+} ways[MODEL_WAYS] = {
+    {false, {NULL}},
+    {true, {NULL}},
+    {false, {"--durability=committed", "--wal-bytes=64K", NULL}},
+    {false,
+     {"--batch-requests=1", "--document-cache-bytes=64K", "--cache-bytes=64K", "--reader-cache-bytes=64K",
+      "--readers=1", NULL}},
+};
+
 static void start(void)
 {
-	stored_start(&stored, "--reserve-bytes=0", "--max-stores=4096", "--log-level=warning", NULL);
+	const char *const *more = ways[way].options;
+
+	if (ways[way].slow_disk)
+		stored_use_faults(&stored);
+	stored_start(&stored, "--reserve-bytes=0", "--max-stores=4096", "--log-level=warning", more[0], more[1],
+		     more[2], more[3], more[4], NULL);
 	runs = 0;
 	default_tables_are_used = false;
 }
@@ -64,8 +86,11 @@ static void be_ready(const struct sequence *sequence)
 {
 	bool uses_default = model_store_kinds[sequence->kind].default_tables;
 
-	if (stored.pid == 0 || runs >= RUNS_PER_DATABASE || (uses_default && default_tables_are_used))
+	if (stored.pid == 0 || runs >= RUNS_PER_DATABASE || (uses_default && default_tables_are_used) ||
+	    sequence->way != way) {
+		way = sequence->way;
 		model_renew();
+	}
 	runs++;
 	default_tables_are_used |= uses_default;
 }
@@ -115,118 +140,7 @@ static void close_handles(struct run *run)
 		kyneta_store_free(run->handles[i]);
 }
 
-/* ---- what came of it ---- */
-
-static void put_failure(struct run *run, bool is_write)
-{
-	struct text message = TEXT_EMPTY;
-	const struct kyneta_store_error *error = &run->error;
-	bool is_fixed = error->code >= 200 && error->code <= 203;
-
-	text_add_bytes(&message, span_of(error->message, error->message_size < sizeof(error->message)
-							     ? error->message_size
-							     : sizeof(error->message) - 1));
-	text_failure(run->found, MODEL_TEXT_MAX, error->code, is_write ? error->outcome : KYNETA_STORE_NO_OUTCOME,
-		     is_fixed ? &message : NULL);
-}
-
-static void put_position(struct run *run, const struct step *step, struct kyneta_store_position position)
-{
-	char text[64];
-
-	model_show_position(model_document_of(&run->model, step), position, text, sizeof(text));
-	text_append(run->found, MODEL_TEXT_MAX, text);
-}
-
-static void put_code(struct run *run, unsigned code)
-{
-	text_append_number(run->found, MODEL_TEXT_MAX, code);
-}
-
-/* ---- steps ---- */
-
-static void do_write(struct run *run, const struct step *step)
-{
-	kyneta_store *store = handle_of(run, step);
-	const struct span id = model_documents[step->document];
-	struct kyneta_store_record records[MODEL_RECORDS_MAX];
-	struct kyneta_store_write write = KYNETA_STORE_WRITE_INIT;
-	struct kyneta_store_position position = {UNTOUCHED, UNTOUCHED};
-	int code;
-
-	for (unsigned i = 0; i < step->count; i++)
-		records[i] = model_record(step->records[i], key_of(run, step->handle));
-	write.has_expect = run->has_expect;
-	write.expect = run->expect;
-	if (step->durability != 0)
-		write.durability = model_has_small_pages(step->handle) ? KYNETA_STORE_SYNCED : KYNETA_STORE_COMMITTED;
-	if (step->kind == STEP_APPEND)
-		code = kyneta_store_append(store, (const char *)id.data, id.size, records, step->count, &write,
-					   &position, &run->error);
-	else if (step->kind == STEP_REPLACE)
-		code = kyneta_store_replace(store, (const char *)id.data, id.size, records, step->count, &write,
-					    &position, &run->error);
-	else
-		code = kyneta_store_delete(store, (const char *)id.data, id.size, &write, &position, &run->error);
-	if (code == 0) {
-		text_append(run->found, MODEL_TEXT_MAX, "done ");
-		put_position(run, step, position);
-		return;
-	}
-	put_failure(run, true);
-	if (code == KYNETA_STORE_ECONFLICT)
-		put_position(run, step, run->error.position);
-	if (position.generation != UNTOUCHED || position.next != UNTOUCHED)
-		text_append(run->found, MODEL_TEXT_MAX, "and a position");
-}
-
-static void do_meta(struct run *run, const struct step *step)
-{
-	const struct span id = model_documents[step->document];
-	struct kyneta_store_position position;
-	struct kyneta_store_record record;
-	size_t size = 0;
-	char *text;
-
-	if (kyneta_store_current_meta(handle_of(run, step), (const char *)id.data, id.size, &text, &size, &position,
-				      &run->error) != 0) {
-		put_failure(run, false);
-		return;
-	}
-	record = meta_of(span_of(text, size));
-	if (text == NULL)
-		text_append(run->found, MODEL_TEXT_MAX, "none ");
-	else
-		put_code(run, model_code_of(&record, key_of(run, step->handle)));
-	kyneta_store_release(text);
-	put_position(run, step, position);
-}
-
-static bool take_id(void *context, const char *id, size_t id_size)
-{
-	struct run *run = context;
-	unsigned number = 0;
-
-	while (number < MODEL_DOCUMENTS && !span_equal(model_documents[number], span_of(id, id_size)))
-		number++;
-	put_code(run, number);
-	return true;
-}
-
-static void do_list(struct run *run, const struct step *step)
-{
-	const struct span prefix = model_prefixes[step->document];
-
-	if (kyneta_store_list_doc_ids(handle_of(run, step), (const char *)prefix.data, prefix.size, take_id, run,
-				      &run->error) != 0)
-		put_failure(run, false);
-}
-
-static void do_sync(struct run *run, const struct step *step)
-{
-	if (kyneta_store_sync(handle_of(run, step), &run->error) != 0)
-		put_failure(run, false);
-}
+/* ---- steps that are more than a call ---- */
 
 static void do_reopen(struct run *run, const struct step *step)
 {
@@ -234,12 +148,12 @@ static void do_reopen(struct run *run, const struct step *step)
 		return;
 	if (run->handles[step->handle] != NULL) {
 		if (kyneta_store_close(run->handles[step->handle], &run->error) != 0)
-			put_failure(run, false);
+			model_call_show_failure(&run->error, false, run->found);
 		kyneta_store_free(run->handles[step->handle]);
 		run->handles[step->handle] = NULL;
 	}
 	if (open_handle(run, step->handle, step->expect != 0) != 0)
-		put_failure(run, false);
+		model_call_show_failure(&run->error, false, run->found);
 	else
 		snprintf(run->found, MODEL_TEXT_MAX, "layout %d", store_layout(run->handles[step->handle]));
 }
@@ -279,21 +193,7 @@ static void take_end(void *context, const struct kyneta_store_answer *answer)
 static void put_codes(struct run *run, const struct stream *stream)
 {
 	for (size_t i = 0; i < stream->count && i <= MODEL_LENGTH_MAX; i++)
-		put_code(run, stream->codes[i]);
-}
-
-static void do_load(struct run *run, const struct step *step)
-{
-	struct stream load = {.key = key_of(run, step->handle)};
-	const struct span id = model_documents[step->document];
-
-	if (kyneta_store_load_all(handle_of(run, step), (const char *)id.data, id.size, take_record, &load, &load.at,
-				  &run->error) != 0) {
-		put_failure(run, false);
-		return;
-	}
-	put_codes(run, &load);
-	put_position(run, step, load.at);
+		text_append_number(run->found, MODEL_TEXT_MAX, stream->codes[i]);
 }
 
 static void process_until(kyneta_store *store, const struct stream *stream, size_t count)
@@ -340,7 +240,7 @@ static void do_end(struct run *run, const struct step *step)
 		return;
 	}
 	run->error = (struct kyneta_store_error){.code = stream->code};
-	put_failure(run, false);
+	model_call_show_failure(&run->error, false, run->found);
 	/* What was handed out before is of the document that was. */
 	if (stream->count > snapshot->length || memcmp(stream->codes, snapshot->records, stream->count) != 0)
 		put_codes(run, stream);
@@ -348,27 +248,88 @@ static void do_end(struct run *run, const struct step *step)
 
 /* ---- a sequence ---- */
 
+static bool compare(struct run *run, const struct step *step, size_t number, const struct model_outcome *expected,
+		    struct model_difference *difference)
+{
+	if (strcmp(run->found, expected->text) == 0 ||
+	    (expected->other[0] != '\0' && strcmp(run->found, expected->other) == 0))
+		return true;
+	difference->step = number;
+	difference->what = *step;
+	strcpy(difference->expected, expected->text);
+	strcpy(difference->found, run->found);
+	return false;
+}
+
+/* Everything queued is answered, and judged in the order of the calls. */
+static bool settle(struct run *run, struct model_difference *difference)
+{
+	size_t count = run->queued;
+	bool agree = true;
+
+	run->queued = 0;
+	if (count == 0)
+		return true;
+	cr_assert_eq(kyneta_store_flush(run->handles[run->queue[0].step.handle], &run->error), 0, "%s",
+		     run->error.message);
+	for (size_t i = 0; agree && i < count; i++) {
+		const struct model_call *call = &run->queue[i];
+		struct model_outcome expected;
+
+		model_apply(&run->model, &call->step, &expected);
+		model_call_show(call, &run->model, run->found);
+		agree = compare(run, &call->step, run->queued_as[i], &expected, difference);
+	}
+	return agree;
+}
+
+/* What the call expects needs a generation: asked for if nothing has told it yet. All before it is settled. */
+static void set_expect(struct run *run, struct model_call *call)
+{
+	struct model_call ask;
+
+	call->has_expect = model_call_is_write(&call->step) && call->step.expect != EXPECT_NOTHING;
+	if (!call->has_expect)
+		return;
+	if (!model_document_of(&run->model, &call->step)->knows_generation) {
+		model_call_init(
+		    &ask,
+		    &(struct step){.kind = STEP_META, .handle = call->step.handle, .document = call->step.document},
+		    call->key);
+		model_call_now(&ask, handle_of(run, &call->step));
+		model_call_show(&ask, &run->model, run->found);
+	}
+	model_expect(&run->model, &call->step, &call->expect);
+}
+
+/*
+ * Several calls are on their way at once: of one handle, since two have no order; and nothing comes behind a read in
+ * many pages, which may see it or not.
+ */
+static bool queue_step(struct run *run, const struct step *step, size_t number, struct model_difference *difference)
+{
+	bool has_expect = model_call_is_write(step) && step->expect != EXPECT_NOTHING;
+	bool is_paged = model_has_small_pages(step->handle) && (step->kind == STEP_LOAD || step->kind == STEP_LIST);
+	struct model_call *call;
+
+	if ((run->queued > 0 && run->queue[0].step.handle != step->handle) || has_expect ||
+	    run->queued == MODEL_STEPS_MAX)
+		if (!settle(run, difference))
+			return false;
+	call = &run->queue[run->queued];
+	model_call_init(call, step, key_of(run, step->handle));
+	set_expect(run, call);
+	run->queued_as[run->queued++] = number;
+	model_call_queue(call, handle_of(run, step));
+	return !is_paged || settle(run, difference);
+}
+
 static void do_step(struct run *run, const struct step *step)
 {
+	struct model_call *call = &run->queue[0];
+
 	run->found[0] = '\0';
 	switch ((enum step_kind)step->kind) {
-	case STEP_APPEND:
-	case STEP_REPLACE:
-	case STEP_DELETE:
-		do_write(run, step);
-		break;
-	case STEP_META:
-		do_meta(run, step);
-		break;
-	case STEP_LOAD:
-		do_load(run, step);
-		break;
-	case STEP_LIST:
-		do_list(run, step);
-		break;
-	case STEP_SYNC:
-		do_sync(run, step);
-		break;
 	case STEP_BEGIN:
 		do_begin(run, step);
 		break;
@@ -382,56 +343,51 @@ static void do_step(struct run *run, const struct step *step)
 	case STEP_CRASH:
 		do_restart(step);
 		break;
+	case STEP_APPEND:
+	case STEP_REPLACE:
+	case STEP_DELETE:
+	case STEP_META:
+	case STEP_LOAD:
+	case STEP_LIST:
+	case STEP_SYNC:
+		model_call_now(call, handle_of(run, step));
+		model_call_show(call, &run->model, run->found);
+		break;
 	}
-}
-
-/* What the step expects needs a generation: asked for if nothing has told it yet. */
-static void set_expect(struct run *run, const struct step *step)
-{
-	bool is_write = step->kind == STEP_APPEND || step->kind == STEP_REPLACE || step->kind == STEP_DELETE;
-
-	run->has_expect = is_write && step->expect != EXPECT_NOTHING;
-	if (!run->has_expect)
-		return;
-	if (!model_document_of(&run->model, step)->knows_generation)
-		do_meta(run, step);
-	model_expect(&run->model, step, &run->expect);
 }
 
 static bool run_step(struct run *run, const struct step *step, size_t number, struct model_difference *difference)
 {
 	struct model_outcome expected;
 
-	set_expect(run, step);
+	if (run->sequence->piped && model_call_is_one(step))
+		return queue_step(run, step, number, difference);
+	if (!settle(run, difference))
+		return false;
+	model_call_init(&run->queue[0], step, key_of(run, step->handle));
+	set_expect(run, &run->queue[0]);
 	model_apply(&run->model, step, &expected);
 	do_step(run, step);
-	if (strcmp(run->found, expected.text) == 0 ||
-	    (expected.other[0] != '\0' && strcmp(run->found, expected.other) == 0))
-		return true;
-	difference->step = number;
-	difference->what = *step;
-	strcpy(difference->expected, expected.text);
-	strcpy(difference->found, run->found);
-	return false;
+	return compare(run, step, number, &expected, difference);
 }
 
 /* What is there when all steps are done. */
 static bool run_end(struct run *run, struct model_difference *difference)
 {
 	const struct sequence *sequence = run->sequence;
-	bool agree = true;
+	bool agree = settle(run, difference);
 
 	for (unsigned char i = 0; agree && i < MODEL_HANDLES; i++)
 		agree = run_step(run, &(struct step){.kind = STEP_END, .handle = i}, sequence->count, difference);
 	for (size_t i = 0; agree && i < sequence->count; i++) {
 		const struct step *step = &sequence->steps[i];
 
-		if (step->kind == STEP_APPEND || step->kind == STEP_REPLACE || step->kind == STEP_DELETE)
+		if (model_call_is_write(step))
 			agree = run_step(
 			    run, &(struct step){.kind = STEP_LOAD, .handle = step->handle, .document = step->document},
 			    sequence->count, difference);
 	}
-	return agree;
+	return agree && settle(run, difference);
 }
 
 bool model_run(const struct sequence *sequence, enum model_mistake mistake, struct model_difference *difference)

@@ -2,7 +2,8 @@
  * model_run: does the daemon what the model says?
  *
  * A sequence is run on two stores that nobody has used before, in the database of the test's daemon, through the client
- * library. Behind its last step all loads are ended, and every document of it is loaded.
+ * library. The daemon runs in the sequence's way; calls wait for the answers of those before them, or do not. Behind
+ * the last step all loads are ended, and every document of it is loaded.
  */
 #ifndef KYNETA_TESTS_CONTRACT_MODEL_RUN_H
 #define KYNETA_TESTS_CONTRACT_MODEL_RUN_H

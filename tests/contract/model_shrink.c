@@ -90,5 +90,7 @@ void model_shrink(struct sequence *sequence, model_fails_fn fails, void *context
 		for (size_t i = 0; i < sequence->count; i++)
 			any |= simplify_step(&shrinking, i);
 		any |= simplify(&shrinking, &sequence->kind);
+		any |= simplify(&shrinking, &sequence->way);
+		any |= simplify(&shrinking, &sequence->piped);
 	} while (any);
 }

@@ -17,6 +17,8 @@ static const unsigned char weights[] = {
 #define CRASH_EVERY   12
 /* One sequence of so many uses the stores' default tables, for which there must be a new database. */
 #define DEFAULT_EVERY 48
+/* So many seeds in a row have the daemon run in the same way: it has to be a new one for another. */
+#define SAME_WAY 64
 /* One record of so many is any of the table; the others make a document that goes on. */
 #define ANY_RECORD_EVERY 5
 
@@ -94,6 +96,8 @@ void sequence_make(struct sequence *sequence, uint64_t seed)
 		put_step(sequence, &random, STEP_RESTART);
 	if (random_below(&random, CRASH_EVERY) == 0)
 		put_step(sequence, &random, STEP_CRASH);
+	sequence->piped = (unsigned char)random_below(&random, 2);
+	sequence->way = (unsigned char)(seed / SAME_WAY % MODEL_WAYS);
 }
 
 /* ---- as a line ---- */
@@ -107,6 +111,10 @@ static const char letters[] = {
 void sequence_write(const struct sequence *sequence, FILE *out)
 {
 	fprintf(out, "kind=%u", sequence->kind);
+	if (sequence->way != 0)
+		fprintf(out, " way=%u", sequence->way);
+	if (sequence->piped != 0)
+		fprintf(out, " piped=%u", sequence->piped);
 	for (size_t i = 0; i < sequence->count; i++) {
 		const struct step *step = &sequence->steps[i];
 
@@ -166,13 +174,23 @@ static bool read_step(struct step *step, const char **text)
 	       read_number(text, 2, &step->durability) && read_records(step, text);
 }
 
+/* @name and a number, which may be missing: then it is 0. */
+static bool read_choice(const char **text, const char *name, unsigned limit, unsigned char *number)
+{
+	size_t size = strlen(name);
+
+	if (strncmp(*text, name, size) != 0)
+		return true;
+	*text += size;
+	return read_number(text, limit, number);
+}
+
 bool sequence_read(struct sequence *sequence, const char *text)
 {
 	*sequence = (struct sequence){0};
-	if (strncmp(text, "kind=", 5) != 0)
-		return false;
-	text += 5;
-	if (!read_number(&text, MODEL_STORE_KINDS, &sequence->kind))
+	if (!read_choice(&text, "kind=", MODEL_STORE_KINDS, &sequence->kind) ||
+	    !read_choice(&text, " way=", MODEL_WAYS, &sequence->way) ||
+	    !read_choice(&text, " piped=", 2, &sequence->piped))
 		return false;
 	while (read_letter(&text, ' '))
 		if (sequence->count >= MODEL_STEPS_MAX || !read_step(&sequence->steps[sequence->count++], &text))

@@ -6,7 +6,7 @@
  * choice; 0 is always the simplest. So a failing sequence can be made shorter (model_shrink.h), and written as one line
  * that does the same again:
  *
- *     kind=4 a1.0.0.0:0,21 l0.3
+ *     kind=4 piped=1 a1.0.0.0:0,21 l0.3.0.0
  *
  * There are two stores and, on each, two handles. Handle 0 and 1 are on store a, 2 and 3 on store b. The second of each
  * pair reads pages of one record, and writes `committed`.
@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#define MODEL_WAYS	  4
 #define MODEL_STORES	  2
 #define MODEL_HANDLES	  4
 #define MODEL_STEPS_MAX	  48
@@ -80,7 +81,9 @@ struct step {
 };
 
 struct sequence {
-	unsigned char kind; /* of its stores: model_data.h */
+	unsigned char kind;  /* of its stores: model_data.h */
+	unsigned char way;   /* in which the daemon runs: model_run.c */
+	unsigned char piped; /* not 0: calls are made without waiting for the answers of those before */
 	size_t count;
 	struct step steps[MODEL_STEPS_MAX];
 };

@@ -21,8 +21,8 @@
 
 TestSuite(model, .init = harness_init, .fini = harness_fini, .timeout = 600);
 
-#define SEQUENCES	    1200
-#define SEQUENCES_SANITIZED 300
+#define SEQUENCES	    896
+#define SEQUENCES_SANITIZED 256
 /* Within so many sequences each mistake must show. */
 #define SEQUENCES_TO_FAIL 20000
 
@@ -139,8 +139,10 @@ static void replay(const char *line, enum model_mistake mistake)
 	struct sequence sequence;
 
 	cr_assert(sequence_read(&sequence, line), "this is no sequence: %s", line);
-	if (!fails(&failing, &sequence))
+	if (!fails(&failing, &sequence)) {
+		stored_end(&stored);
 		return;
+	}
 	show(&sequence, &failing);
 	cr_assert_fail("daemon and model differ");
 }
@@ -167,6 +169,7 @@ Test(model, random_sequences_agree_with_the_model)
 		explain(&sequence, &failing, first, seed);
 		cr_assert_fail("daemon and model differ");
 	}
+	stored_end(&stored);
 }
 
 Test(model, every_mistake_in_the_model_is_found_and_made_short)
@@ -195,6 +198,7 @@ Test(model, every_mistake_in_the_model_is_found_and_made_short)
 		cr_assert(model_run(&again, MISTAKE_NONE, &failing.difference), "%s", line);
 		free(line);
 	}
+	stored_end(&stored);
 }
 
 /* Takes the options that are the model's own, so that Criterion does not see them. They are about one of the tests. */
