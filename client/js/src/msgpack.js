@@ -195,6 +195,25 @@ export function writeId(bytes, start, id) {
   writeUint64(bytes, start + 6, id)
 }
 
+/** Four characters at a time: each piece of a text that grows is a string that somebody has to collect. */
+function shortText(buffer, start, end) {
+  let text = ""
+  let at = start
+  for (; at + 4 <= end; at += 4) {
+    const a = buffer[at]
+    const b = buffer[at + 1]
+    const c = buffer[at + 2]
+    const d = buffer[at + 3]
+    if ((a | b | c | d) >= 0x80) return buffer.toString("utf8", start, end)
+    text += String.fromCharCode(a, b, c, d)
+  }
+  for (; at < end; at++) {
+    if (buffer[at] >= 0x80) return buffer.toString("utf8", start, end)
+    text += String.fromCharCode(buffer[at])
+  }
+  return text
+}
+
 /** Reads values one after the other. Throws a RangeError where there is none of the kind asked for. */
 export class Reader {
   /**
@@ -279,16 +298,7 @@ export class Reader {
     else throw new RangeError("no str")
     const at = this.#take(size)
     const buffer = this.buffer
-    if (size <= SHORT) {
-      let text = ""
-      for (let i = at; i < at + size; i++) {
-        const byte = buffer[i]
-        if (byte >= 0x80) return buffer.toString("utf8", at, at + size)
-        text += String.fromCharCode(byte)
-      }
-      return text
-    }
-    return buffer.toString("utf8", at, at + size)
+    return size <= SHORT ? shortText(buffer, at, at + size) : buffer.toString("utf8", at, at + size)
   }
 
   #binarySize() {
