@@ -192,7 +192,8 @@ enum config_result config_read(struct config **out, int argc, char **argv, struc
 		return CONFIG_WRONG;
 	}
 	if (arguments.check) {
-		config_print(stdout, config);
+		if (!arguments.quiet)
+			config_print(stdout, config);
 		config_unref(config);
 		return config_flush(complaints);
 	}

@@ -9,12 +9,24 @@
 #include "daemon/log.h"
 
 /* What getopt_long returns for the options that are not in the table; a row's number is counted from ROW_FIRST. */
-enum { ARGUMENT_CONFIG = 256, ARGUMENT_CHECK, ARGUMENT_EXAMPLE, ARGUMENT_VERSION, ARGUMENT_OPTIONS, ROW_FIRST };
+enum {
+	ARGUMENT_CONFIG = 256,
+	ARGUMENT_CHECK,
+	ARGUMENT_EXAMPLE,
+	ARGUMENT_QUIET,
+	ARGUMENT_VERSION,
+	ARGUMENT_OPTIONS,
+	ROW_FIRST
+};
 
 static const struct option others[] = {
-    {"config", required_argument, NULL, ARGUMENT_CONFIG},    {"check-config", no_argument, NULL, ARGUMENT_CHECK},
-    {"example-config", no_argument, NULL, ARGUMENT_EXAMPLE}, {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, ARGUMENT_VERSION},	     {"options", no_argument, NULL, ARGUMENT_OPTIONS},
+    {"config", required_argument, NULL, ARGUMENT_CONFIG},
+    {"check-config", no_argument, NULL, ARGUMENT_CHECK},
+    {"example-config", no_argument, NULL, ARGUMENT_EXAMPLE},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, ARGUMENT_VERSION},
+    {"options", no_argument, NULL, ARGUMENT_OPTIONS},
+    {"quiet", no_argument, NULL, ARGUMENT_QUIET},
 };
 
 #define OTHER_COUNT (sizeof(others) / sizeof(others[0]))
@@ -98,6 +110,9 @@ enum config_result config_read_arguments(struct config_arguments *arguments, int
 		case ARGUMENT_CHECK:
 			arguments->check = true;
 			break;
+		case ARGUMENT_QUIET:
+			arguments->quiet = true;
+			break;
 		case 'h':
 		case ARGUMENT_EXAMPLE:
 		case ARGUMENT_VERSION:
@@ -120,5 +135,7 @@ enum config_result config_read_arguments(struct config_arguments *arguments, int
 		log_escape(argv[optind], strlen(argv[optind]), quoted, sizeof(quoted));
 		complaints_add(complaints, "takes options only, got \"%s\"", quoted);
 	}
+	if (arguments->quiet && !arguments->check)
+		complaints_add(complaints, "--quiet goes with --check-config");
 	return complaints_any(complaints) ? CONFIG_WRONG : CONFIG_RUN;
 }

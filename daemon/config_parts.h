@@ -45,6 +45,7 @@ struct config_arguments {
 	const char *given[OPTION_COUNT]; /* the text for each row; NULL: not given */
 	const char *file;		 /* --config; NULL: not given */
 	bool check;			 /* --check-config */
+	bool quiet;			 /* --quiet */
 };
 
 /* config_read_arguments(arguments, argc, argv, complaints) - answers --help and its like on stdout. */

@@ -99,6 +99,7 @@ void config_print_help(FILE *out)
 	     "] or in none; # or ; begins a comment. Other sections say who may do what (--example-config)"},
 	    {"--check-config",
 	     "do not run: print what would be in force and where each value is from, or what is wrong"},
+	    {"--quiet", "with --check-config: print only what is wrong"},
 	    {"--example-config", "print a file with every option and its default, commented out"},
 	    {"-h, --help", "print this"},
 	    {"--version", "print the version"},

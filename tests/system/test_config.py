@@ -336,6 +336,12 @@ def _():
     expect_equal((found.returncode, found.stderr), (0, ""))
 
 
+@test("--check-config --quiet prints nothing if nothing is wrong")
+def _():
+    found = run("--check-config", "--quiet", "--config", "/dev/null")
+    expect_equal((found.returncode, found.stdout, found.stderr), (0, "", ""))
+
+
 @test("--check-config tells every mistake, and ends with the status of wrong options")
 def _():
     with Configured() as daemon:

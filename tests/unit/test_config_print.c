@@ -173,6 +173,8 @@ Test(config_print, check_config_tells_what_is_wrong)
 	assert_wrong(read_arguments("--check-config", "--config", path, NULL), expected);
 	assert_wrong(read_arguments("--max-frame-bytes=256M", "--check-config", NULL),
 		     "--max-request-bytes-per-connection (128M) must be at least --max-frame-bytes (256M)");
+	assert_wrong(read_arguments("--check-config", "--quiet", "--config", path, NULL), expected);
+	assert_wrong(read_arguments("--quiet", NULL), "--quiet goes with --check-config");
 }
 
 /* Every line "#key = value" and "#[section]" without its mark. */

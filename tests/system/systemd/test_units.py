@@ -273,6 +273,26 @@ def _():
     unit.stop()
 
 
+@test("reload of a configuration with a mistake in it fails, and the daemon goes on as it was")
+def _():
+    unit = running(Unit("mistake"))
+    pid, drop_in = unit.pid(), "/etc/kyneta-stored.conf.d/mistake.conf"
+    os.makedirs(os.path.dirname(drop_in), exist_ok=True)
+    with open(drop_in, "w") as file:
+        file.write("readers = none\n")
+    try:
+        found = subprocess.run(["systemctl", "reload", unit.service], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        expect_equal(found.returncode != 0, True, "the reload failed")
+        until(lambda: unit.says("readers takes a number"), "told what is wrong")
+        expect_equal((unit.is_active(), unit.pid()), (True, pid))
+    finally:
+        os.unlink(drop_in)
+    run("systemctl", "reload", unit.service)
+    until(lambda: unit.says("^the configuration was read again$", own=True), "reloaded")
+    expect_equal(unit.pid(), pid)
+    unit.stop()
+
+
 # ---- the sandbox --------------------------------------------------------------------------------------------------------
 
 NEEDED = ("write to the state folder", "unix socket", "thread", "random numbers", "the boot's identity")
