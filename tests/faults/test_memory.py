@@ -28,6 +28,7 @@ from records import Broken, meta_json  # noqa: E402
 ALLOCATIONS_LEAST = 500     # of requests that are worth their name
 
 START_ALLOCATIONS_LEAST = 200
+PIPELINES_LEAST = 100
 SAYS_WHY = re.compile("^kyneta-stored: .|critical: ending: ", re.M)
 
 ENTRY_BEFORE_META = 200
@@ -126,8 +127,9 @@ def _():
                     except AssertionError as error:
                         broken.append("%d allocations from the %dth: %s" % (times, at, error))
                     fired += 1
-        note("%d times" % fired)
+        note("%d times up to %d allocations failed in a row" % (fired, FOLLOWING_MOST))
     assert not broken, "\n".join(broken[:20])
+    assert fired >= PIPELINES_LEAST, fired
 
 
 # ---- the start ----------------------------------------------------------------------------------------------------
