@@ -226,7 +226,7 @@ KYNETA_STORE_API void kyneta_store_free(kyneta_store *store);
 /* What is known about a handle. */
 struct kyneta_store_status {
 	int state;     /* enum kyneta_store_state */
-	int layout;    /* of the store, as of hello: 0 not made yet, 1, 2 */
+	int layout;    /* of the store, as of hello: 1, 2; 0: not made yet, or empty and nothing tells */
 	size_t queued; /* calls whose callback was not called yet */
 	size_t queued_bytes;
 	uint64_t connects;   /* successful hellos */
