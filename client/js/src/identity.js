@@ -9,8 +9,8 @@
  */
 import { CODE, DaemonStoreError } from "./errors.js"
 
-const CACHE_DOCUMENTS = 8192
-const CACHE_CHARACTERS = 2 * 1024 * 1024
+export const CACHE_DOCUMENTS = 8192
+export const CACHE_CHARACTERS = 2 * 1024 * 1024
 
 const MODE_KEYS = ["writerModel", "delivery", "durability"]
 
@@ -86,7 +86,13 @@ export class KnownDocuments {
   }
 
   get(doc) {
-    return this.map.get(doc)
+    const known = this.map.get(doc)
+    // Used again, it is the last to go; while there is plenty of room, nobody goes.
+    if (known !== undefined && (this.map.size * 2 > CACHE_DOCUMENTS || this.characters * 2 > CACHE_CHARACTERS)) {
+      this.map.delete(doc)
+      this.map.set(doc, known)
+    }
+    return known
   }
 
   /** Replaces what was known. */

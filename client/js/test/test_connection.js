@@ -6,6 +6,7 @@ import { bytes, collect, equal, main, meta, META, pause, refused, test, text, un
 import { APPEND, REPLACE, DELETE, CURRENT_META, CLOSE, FAST, connected, play, asked, done, finish } from "./played.js"
 import { DRAINING_EVENT } from "./wire.js"
 import { createDaemonStore } from "../src/index.js"
+import { CACHE_CHARACTERS, CACHE_DOCUMENTS, Known, KnownDocuments } from "../src/identity.js"
 import { Call, Queue } from "../src/queue.js"
 
 /* ---- sending ---- */
@@ -153,6 +154,23 @@ play("sent: failures go to onError and the next flush, and the document waits fo
   connection.send([after[0][0], 0], [after[1][0], 0, JSON.stringify(META), [1, 1]], ...done(after[2][0]))
   await store.flush()
   await finish(store, connection)
+})
+
+test("sent: what is known is bounded in documents and in the length of their ids, and what is used stays", () => {
+  for (const [length, kept] of [[10, CACHE_DOCUMENTS], [CACHE_CHARACTERS / 64, 64]]) {
+    const known = new KnownDocuments()
+    const id = i => String(i).padEnd(length)
+    for (let i = 0; i < kept * 3; i++) {
+      known.set(id(i), new Known(null))
+      equal(known.get(id(0)) !== undefined, true)
+      // Known again, or forgotten, it counts as before.
+      if (i % 7 === 0) known.set(id(i), new Known(null))
+      if (i % 11 === 1) known.forget(id(i))
+    }
+    equal([known.map.size <= kept, known.characters === known.map.size * length], [true, true])
+    const last = Array.from({ length: kept / 2 }, (_, i) => kept * 3 - 1 - i).filter(i => i % 11 !== 1)
+    equal([known.get(id(1)), last.every(i => known.get(id(i)) !== undefined)], [undefined, true])
+  }
 })
 
 play("sent: a replace makes a document whole again", async played => {
