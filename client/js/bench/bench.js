@@ -67,7 +67,7 @@ async function appends(store, count, inFlight, documents = DOCUMENTS) {
   await store.flush()
 }
 
-/** Longest time between two turns of the event loop while something runs, in ms. */
+/** Longest time between two turns of the event loop while something runs, and how long it ran, in ms. */
 async function withGap(run) {
   let longest = 0
   let isOver = false
@@ -81,10 +81,26 @@ async function withGap(run) {
   setImmediate(turn)
   await new Promise(resolve => setImmediate(resolve))
   longest = 0
+  const began = performance.now()
   await run()
+  const duration = performance.now() - began
   await new Promise(resolve => setImmediate(resolve))
   isOver = true
-  return longest
+  return { longest, duration }
+}
+
+/** The gaps of a load; and those that other processes make, in an event loop that does nothing for as long. */
+async function measureGaps(name, run) {
+  const gaps = []
+  const idle = []
+  for (let round = 0; round < ROUNDS; round++) {
+    const { longest, duration } = await withGap(run)
+    gaps.push(longest)
+    idle.push((await withGap(() => new Promise(resolve => setTimeout(resolve, duration)))).longest)
+  }
+  const figures = values => spread(values, 1).replace(" ", " ms ")
+  printRow(name, "", figures(gaps), "", "≤ 5 ms", median(gaps) <= 5 ? "yes" : "no")
+  printRow("limit: an event loop that does nothing for as long", "", figures(idle), "", "", "")
 }
 
 async function load(store, docId, expected) {
@@ -162,6 +178,7 @@ const WORKLOADS = [
 const directory = fs.mkdtempSync(path.join(os.tmpdir(), "kyneta-js-bench-"))
 const inDirectory = name => path.join(directory, name)
 const started = []
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1))
 process.on("exit", () => {
   for (const child of started) child.kill("SIGKILL")
   fs.rmSync(directory, { recursive: true, force: true })
@@ -230,10 +247,6 @@ function printRow(...cells) {
   console.log(`| ${cells.join(" | ")} |`)
 }
 
-function printGaps(name, gaps) {
-  printRow(name, "", spread(gaps, 1).replace(" ", " ms "), "", "≤ 5 ms", median(gaps) <= 5 ? "yes" : "no")
-}
-
 async function ratePerSecond(run, count) {
   const began = performance.now()
   await run(count)
@@ -246,13 +259,11 @@ async function measure(workload) {
   const runs = { reference: n => workload.run(reference, n), mine: n => workload.run(mine, n) }
   if (limit !== undefined) runs.limit = limit.run
   const rates = { reference: [], mine: [], limit: [] }
-  const gaps = []
   for (const run of Object.values(runs)) await run(count)
   for (let round = 0; round < ROUNDS; round++) {
     const turns = Object.entries(runs)
     if (round % 2 === 1) turns.reverse()
     for (const [who, run] of turns) rates[who].push(await ratePerSecond(run, count))
-    if (workload.isLoad) gaps.push(await withGap(() => workload.run(mine, count)))
   }
   const ratios = who => rates[who].map((rate, round) => rate / rates.reference[round])
   const ratio = median(ratios("mine"))
@@ -264,7 +275,7 @@ async function measure(workload) {
     ...(goal === undefined ? ["", ""] : [`≥ ${goal}`, ratio >= goal ? "yes" : "no"]),
   )
   if (limit !== undefined) printRow(`limit: ${limit.name}`, "", perSecond(rates.limit), spread(ratios("limit"), 2), "", "")
-  if (workload.isLoad) printGaps("longest gap of the event loop in it", gaps)
+  if (workload.isLoad) await measureGaps("longest gap of the event loop in it", () => workload.run(mine, count))
 }
 
 function version(program) {
@@ -278,11 +289,7 @@ printRow("", "reference", "this client", "ratio (lowest–highest round)", "goal
 console.log("|---|---|---|---|---|---|")
 for (const workload of WORKLOADS)
   if (words.length === 0 || words.some(word => workload.name.includes(word))) await measure(workload)
-if (million) {
-  const gaps = []
-  for (let round = 0; round < ROUNDS; round++) gaps.push(await withGap(() => load(done, "million", 1_000_000)))
-  printGaps("the same in a loadAll of 1,000,000 records", gaps)
-}
+if (million) await measureGaps("the same in a loadAll of 1,000,000 records", () => load(done, "million", 1_000_000))
 console.log(
   `\n${new Date().toISOString().slice(0, 10)}: Node ${process.versions.node}, ${version(DAEMON)}, ${reference.versions()}; ` +
     `${os.cpus().length} × ${os.cpus()[0].model.trim()}, Linux ${os.release()}, load ${loadBefore} before and ${load1()} after; ` +
