@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "daemon/clock.h"
 #include "daemon/gate.h"
@@ -13,7 +14,8 @@
 
 /*
  * So many may be answered at once by the loop thread: waking another takes longer than they do. A look-up that took
- * longer than this had to wait for the disk: for a while they are left to the threads.
+ * longer than this, and slept, had to wait for the disk: for a while they are left to the threads. One that took longer
+ * without sleeping only lost the processor to somebody, as any thread would.
  */
 #define AT_ONCE_READS	 8
 #define AT_ONCE_SLOW_US	 1000
@@ -123,9 +125,18 @@ static void *run(void *context)
 	return NULL;
 }
 
+/* How often this thread has slept. */
+static long sleeps(void)
+{
+	struct rusage usage;
+
+	return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
+}
+
 bool readers_at_once(struct readers *readers, struct job_list *jobs)
 {
 	uint64_t start, end;
+	long slept;
 
 	if (jobs->head == NULL || jobs->count > AT_ONCE_READS)
 		return false;
@@ -135,10 +146,11 @@ bool readers_at_once(struct readers *readers, struct job_list *jobs)
 	start = clock_us();
 	if (start < readers->pause_until_us || !gate_try_enter(readers->options.gate))
 		return false;
+	slept = sleeps();
 	answer(&readers->at_once, jobs);
 	gate_leave(readers->options.gate);
 	end = clock_us();
-	if (end - start > AT_ONCE_SLOW_US)
+	if (end - start > AT_ONCE_SLOW_US && sleeps() != slept)
 		readers->pause_until_us = end + AT_ONCE_PAUSE_US;
 	return true;
 }
