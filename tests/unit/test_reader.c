@@ -10,7 +10,7 @@
 /* Far beyond what a look-up may take. */
 #define SLOW_US 5000
 
-static enum { QUICK, SLEEPS, SPINS } look_up;
+static enum pace { QUICK, SLEEPS, SPINS } look_up;
 static struct gate gate;
 static struct readers *readers;
 
@@ -75,7 +75,7 @@ static void tear_down(void)
 TestSuite(reader, .init = set_up, .fini = tear_down, .timeout = 60);
 
 /* So many requests of this kind: were they answered at once? */
-static bool ask(int how, enum operation operation, size_t count)
+static bool ask(enum pace how, enum operation operation, size_t count)
 {
 	struct job_list jobs = {0};
 	size_t answered = 0;
