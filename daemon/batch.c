@@ -315,6 +315,21 @@ static int commit(struct batch *batch, bool synced, struct attempt *attempt, str
 	return 0;
 }
 
+bool batch_takes(const struct batch *batch, const struct job *job)
+{
+	return job->kind == JOB_REQUEST && (batch->synced || !is_write(job) || !wants_sync(batch, job));
+}
+
+/* At the end of the list: who has come meanwhile? */
+static void join(struct batch *batch, struct job_list *jobs)
+{
+	struct job **end = jobs->tail;
+
+	batch->source(batch->source_context, jobs);
+	for (struct job *job = *end; job != NULL; job = job->next)
+		job->preset = job->code != 0;
+}
+
 /* One attempt: 0 and committed, or a failure and rolled back; attempt->culprit is the job at which it failed, if it was
  * one. */
 static int try_batch(struct batch *batch, struct job_list *jobs, bool synced, struct attempt *attempt,
@@ -326,6 +341,8 @@ static int try_batch(struct batch *batch, struct job_list *jobs, bool synced, st
 	for (struct job *job = jobs->head; code == 0 && job != NULL; job = job->next) {
 		attempt->culprit = job;
 		code = run_job(batch, job, attempt, failure);
+		if (code == 0 && job->next == NULL && batch->source != NULL)
+			join(batch, jobs);
 	}
 	if (code == 0) {
 		attempt->culprit = NULL;
@@ -441,7 +458,7 @@ static void set_aside(struct batch *batch, struct job *job, const struct failure
  * failed. */
 static bool run_transaction(struct batch *batch, struct job_list *jobs, bool *fatal, struct attempt *attempt)
 {
-	bool synced = any_synced(batch, jobs);
+	bool synced = batch->synced = any_synced(batch, jobs);
 	bool emptied = false; /* the log, to try a commit again */
 	unsigned without_space = 0;
 
@@ -451,6 +468,7 @@ static bool run_transaction(struct batch *batch, struct job_list *jobs, bool *fa
 
 		if (code == 0)
 			return true;
+		batch->source = NULL; /* what goes wrong concerns those that are there */
 		stats_add(batches_again, 1);
 		log_write(failure_level(batch, &failure), "a batch of %zu failed: %s", jobs->count, failure.message);
 		if (failure.fatal) {
@@ -566,7 +584,7 @@ static bool run_before(struct batch *batch, struct job_list *jobs, struct attemp
 	return !fatal;
 }
 
-bool batch_run(struct batch *batch, struct job_list *jobs)
+bool batch_run(struct batch *batch, struct job_list *jobs, batch_source source, void *context)
 {
 	struct attempt attempt = {0};
 	bool fatal = false, done = true;
@@ -574,6 +592,8 @@ bool batch_run(struct batch *batch, struct job_list *jobs)
 	if (!run_before(batch, jobs, &attempt))
 		return false;
 	space_look(&batch->space);
+	batch->source = batch->space.full ? NULL : source;
+	batch->source_context = context;
 	if (needs_transaction(batch, jobs)) {
 		done = run_transaction(batch, jobs, &fatal, &attempt);
 	} else {

@@ -13,7 +13,7 @@
 
 #define DAEMON_NAME "kyneta-stored " KYNETA_VERSION
 
-/* Writes of one connection that are worth waking the writer for before the turn's end: twice what may be done at once.
+/* Writes of one connection that are worth handing over before the turn's end: twice what may be done at once.
  */
 #define FEED_WRITES 16
 

@@ -14,12 +14,15 @@
 #include "daemon/pulse.h"
 #include "daemon/stats.h"
 
-/* Waiting for more pays where a sync is slow; a disk that syncs faster than this loses by it. */
-#define LINGER_SYNC_US_MIN 150
+/* One commit for everybody pays where a sync is slow; a disk that syncs faster than this loses by it. */
+#define JOIN_SYNC_US_MIN 200
 
 /* Parts of a recent sync: how long a batch waits for the next request, and how long in all while they come. */
 #define LINGER_GAP_SHARE  10
 #define LINGER_MOST_SHARE 2
+
+/* … and so many are carried out as soon as they are there. */
+#define LINGER_REQUESTS 16
 
 /* What may be carried out at once: so much, where a sync takes at most so long, from one connection or after a pause.
  */
@@ -46,7 +49,7 @@ struct writer {
 	bool stopping;
 	struct writer_limits limits; /* to be adopted, if … */
 	bool limits_changed;
-	_Atomic bool hungry;	  /* idle, and not to be kept waiting for more */
+	_Atomic bool hungry;	  /* it waits for work, or for what may join: do not keep it waiting */
 	_Atomic bool answers_out; /* the last batch's answers are written: the next requests may come */
 	/* loop thread */
 	uint64_t beats_seen;
@@ -54,7 +57,10 @@ struct writer {
 	size_t last_batch;
 	const struct connection *last_connection; /* that all of the last batch came from; only compared */
 	uint64_t last_end_us;			  /* when its answers went out */
-	size_t expected; /* requests that may be there soon: the last batch's and those that came meanwhile */
+	uint64_t linger_since_us; /* the same, moved on by the time in which requests were carried out */
+	uint64_t taken_us;	  /* when some were last taken */
+	size_t batch_bytes;	  /* taken for the batch in progress */
+	size_t expected;	  /* requests that may be there soon: the last batch's and those that came meanwhile */
 	uint64_t next_expiry;
 	uint64_t checkpoint_floor; /* do not try again before the log has grown beyond this */
 };
@@ -75,6 +81,11 @@ void writer_limit(struct writer *writer, const struct writer_limits *limits)
 bool writer_hungry(const struct writer *writer)
 {
 	return atomic_load_explicit(&writer->hungry, memory_order_relaxed);
+}
+
+static void set_hungry(struct writer *writer, bool hungry)
+{
+	atomic_store_explicit(&writer->hungry, hungry, memory_order_relaxed);
 }
 
 void writer_submit(struct writer *writer, struct job_list *jobs)
@@ -112,25 +123,39 @@ static void sleep_for(struct writer *writer, size_t wanted, uint64_t until_us)
 /*
  * The convoy: of clients that wait for their answers, half are in the batch and the other half in the queue, and they
  * would take turns for ever. Waiting a little for those just answered joins the two halves: as long as their answers
- * are still being written, and then as long as one request follows the other.
+ * are still being written, and then as long as one request follows the other. Those that have come are carried out
+ * before it waits for more. With the mutex held.
  */
-static void linger(struct writer *writer)
+static void linger(struct writer *writer, size_t taken)
 {
 	uint64_t sync_us = writer->batch.recent_sync_us, until_us, limit_us;
 	size_t wanted = writer->expected, before;
 
-	if (sync_us < LINGER_SYNC_US_MIN)
+	if (taken >= wanted)
 		return;
-	if (wanted > writer->options.limits.batch_requests)
-		wanted = writer->options.limits.batch_requests;
+	wanted = wanted - taken < LINGER_REQUESTS ? wanted - taken : LINGER_REQUESTS;
 	/* Counted from the last commit: whoever comes after a quiet time does not wait at all. */
-	limit_us = writer->last_end_us + sync_us / LINGER_MOST_SHARE;
+	limit_us = writer->linger_since_us + sync_us / LINGER_MOST_SHARE;
 	do {
 		before = writer->queue.count;
 		until_us = clock_us() + sync_us / LINGER_GAP_SHARE;
 		sleep_for(writer, wanted, until_us < limit_us ? until_us : limit_us);
 	} while (writer->queue.count < wanted && (writer->queue.count > before || !atomic_load(&writer->answers_out)) &&
 		 clock_us() < limit_us && !writer->stopping);
+}
+
+/* May one more be taken for the batch in progress? */
+static bool has_room(const struct writer *writer, const struct job_list *jobs)
+{
+	return jobs->count == 0 ||
+	       (jobs->count < writer->options.limits.batch_requests &&
+		writer->batch_bytes + writer->queue.head->frame_size <= writer->options.limits.batch_bytes);
+}
+
+static void take(struct writer *writer, struct job_list *jobs)
+{
+	writer->batch_bytes += writer->queue.head->frame_size;
+	job_list_push(jobs, job_list_pop(&writer->queue));
 }
 
 /*
@@ -140,18 +165,41 @@ static void linger(struct writer *writer)
 static void take_batch(struct writer *writer, struct job_list *jobs)
 {
 	bool claims = false;
-	size_t bytes = 0;
 
-	while (writer->queue.head != NULL && jobs->count < writer->options.limits.batch_requests) {
-		const struct job *next = writer->queue.head;
-
-		bytes += next->frame_size;
-		if (jobs->count > 0 &&
-		    (bytes > writer->options.limits.batch_bytes || (claims && next->kind == JOB_HELLO)))
+	writer->linger_since_us = writer->last_end_us;
+	writer->taken_us = clock_us();
+	writer->batch_bytes = 0;
+	while (writer->queue.head != NULL && has_room(writer, jobs)) {
+		if (claims && writer->queue.head->kind == JOB_HELLO)
 			break;
-		claims |= next->kind == JOB_CLAIM;
-		job_list_push(jobs, job_list_pop(&writer->queue));
+		claims |= writer->queue.head->kind == JOB_CLAIM;
+		take(writer, jobs);
 	}
+}
+
+/*
+ * Everything taken so far is carried out, and not committed yet: who has come meanwhile, or is expected, joins. Not
+ * where commits are quick: there the clients of one batch had better be busy while the other is carried out.
+ */
+static void join(void *context, struct job_list *jobs)
+{
+	struct writer *writer = context;
+	size_t before = jobs->count;
+	bool more;
+
+	if (!writer->batch.synced || writer->batch.recent_sync_us < JOIN_SYNC_US_MIN)
+		return;
+	set_hungry(writer, true);
+	writer->linger_since_us += clock_us() - writer->taken_us;
+	pthread_mutex_lock(&writer->mutex);
+	if (writer->queue.head == NULL)
+		linger(writer, jobs->count);
+	while (writer->queue.head != NULL && has_room(writer, jobs) && batch_takes(&writer->batch, writer->queue.head))
+		take(writer, jobs);
+	writer->taken_us = clock_us();
+	more = jobs->count > before;
+	pthread_mutex_unlock(&writer->mutex);
+	set_hungry(writer, more);
 }
 
 /* With the mutex held. */
@@ -173,16 +221,13 @@ static bool gather(struct writer *writer, struct job_list *jobs)
 	pthread_mutex_lock(&writer->mutex);
 	writer->expected = writer->last_batch + writer->queue.count;
 	writer->idle = writer->queue.count == 0;
-	atomic_store_explicit(&writer->hungry, writer->idle && writer->batch.recent_sync_us < LINGER_SYNC_US_MIN,
-			      memory_order_relaxed);
+	set_hungry(writer, writer->idle);
 	sleep_for(writer, 1, 0);
+	set_hungry(writer, false);
 	adopt_limits(writer);
-	atomic_store_explicit(&writer->hungry, false, memory_order_relaxed);
 	writer->idle = false;
 	chores = writer->chores;
 	writer->chores = false;
-	if (writer->queue.count > 0)
-		linger(writer);
 	take_batch(writer, jobs);
 	pthread_mutex_unlock(&writer->mutex);
 	return chores || jobs->head != NULL;
@@ -198,11 +243,13 @@ static const struct connection *connection_of(const struct job_list *jobs)
 }
 
 /* One transaction, and what is to be known of it for the next. */
-static bool carry_out(struct writer *writer, struct job_list *jobs)
+static bool carry_out(struct writer *writer, struct job_list *jobs, batch_source source)
 {
+	bool fatal = !batch_run(&writer->batch, jobs, source, writer);
+
 	writer->last_batch = jobs->count;
 	writer->last_connection = connection_of(jobs);
-	return batch_run(&writer->batch, jobs);
+	return !fatal;
 }
 
 static bool checkpoint(struct writer *writer)
@@ -265,7 +312,7 @@ static void *run(void *context)
 	pthread_setname_np(pthread_self(), "writer");
 	prctl(PR_SET_TIMERSLACK, 1UL); /* lingering is a matter of microseconds */
 	while (gather(writer, &jobs)) {
-		bool fatal = jobs.head != NULL && !carry_out(writer, &jobs);
+		bool fatal = jobs.head != NULL && !carry_out(writer, &jobs, join);
 
 		if (!fatal && jobs.head != NULL) {
 			/* Answers first: the log is moved while the clients think. */
@@ -334,7 +381,7 @@ bool writer_at_once(struct writer *writer, struct job_list *jobs, bool *fatal)
 	/* Only this thread could give the other one work: it stays idle. */
 	if (!may || !batch_try_begin(&writer->batch, jobs))
 		return false;
-	*fatal = !carry_out(writer, jobs);
+	*fatal = !carry_out(writer, jobs, NULL);
 	writer->last_end_us = clock_us();
 	atomic_store(&writer->answers_out, true);
 	chores = !*fatal && has_chores(writer);
