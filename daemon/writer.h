@@ -1,13 +1,15 @@
 /*
  * writer: the one thread that changes the database.
  *
- * Jobs are queued from the loop thread in the order they arrived. The writer begins a transaction with everything
- * queued, carries it out, takes what has come meanwhile into the same transaction (up to a cap), and so on until
- * nothing more has come; then it commits once; while it commits, the next batch forms. Results go back to the loop
- * thread in one wake-up per batch. Where syncs are slow, it waits for as many requests as the last batch and the queue
- * had before it commits: while their answers are being written, then as long as each next request comes within a tenth
- * of the recent sync time, and at most half of it. So clients that wait for their answers come back together, and
- * nobody is left for the next commit.
+ * Jobs are queued from the loop thread in the order they arrived. The writer takes everything queued (up to a cap),
+ * runs it as one transaction and commits once; while it commits, the next batch forms. Results go back to the loop
+ * thread in one wake-up per batch.
+ *
+ * Where syncs are slow, one commit has to do for everybody: what has come while the batch was carried out joins it, and
+ * so on until nothing more has come. Then the writer waits for as many requests as the last batch and the queue had:
+ * while their answers are being written, then as long as each next request comes within a tenth of the recent sync
+ * time, and at most half of it. So clients that wait for their answers come back together, and nobody is left for the
+ * next commit. Where syncs are quick, clients are rather kept busy with the answers of one batch during the next.
  *
  * One bad request never spoils a batch: a rule's refusal changes nothing, and when the database refuses a statement the
  * batch is run again without the culprit. A failed fsync or write-back is the end: the results go out as unknown and
