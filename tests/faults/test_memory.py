@@ -9,8 +9,10 @@ import collections
 import itertools
 import os
 import re
+import socket
 import sys
 import tempfile
+import time
 
 sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), folder) for folder in (".", "../python")]
 
@@ -24,6 +26,7 @@ from memory import Memory  # noqa: E402
 from msgpack_subset import pack  # noqa: E402
 from out_of_memory import Shortage, run, wait_until_ready  # noqa: E402
 from records import Broken, meta_json  # noqa: E402
+from workload import WAIT_SECONDS  # noqa: E402
 
 ALLOCATIONS_LEAST = 500     # of requests that are worth their name
 
@@ -181,6 +184,79 @@ def _():
     note("%d allocations failed; %d daemons started, %d said why not" % (fired, ended[None], fired - ended[None]))
     assert not wrong, "\n".join(wrong[:20])
     assert fired >= START_ALLOCATIONS_LEAST, fired
+
+
+# ---- many connections ---------------------------------------------------------------------------------------------
+
+CROWD = 40      # more than the event loop's table has room for at first
+
+
+class Crowd:
+    """Connections come, and an allocation fails: `failed` of them did; how the daemon ended; what was `wrong`."""
+
+    def __init__(self, at):
+        self.status = self.wrong = None
+        with tempfile.TemporaryDirectory(prefix="kyneta-memory-", dir=FOLDER) as directory:
+            memory = Memory(directory)
+            memory.control.fail_at, memory.control.fail_times = at, 1
+            daemon = Daemon(directory, memory.environment(), **OPTIONS)
+            try:
+                daemon.start()
+                wait_until_ready(daemon)
+                self._come(daemon, memory)
+            except (Broken, DaemonFailed, StoreError, AssertionError) as failure:
+                self.wrong = "%s: %s" % (failure, daemon.log())
+            finally:
+                daemon.kill()
+            self.failed = memory.control.failed
+
+    def _come(self, daemon, memory):
+        crowd = [socket.socket(socket.AF_UNIX) for _ in range(CROWD)]
+        with Store(daemon.socket) as store:
+            store.append("doc", [meta(meta_json("m"))])
+            while store.stats()["connections"] > 1:     # whoever asked whether it listens
+                pass
+            before = daemon.descriptors()
+            memory.control.armed = 1
+            self._connect(crowd, daemon, before, memory)
+            memory.control.armed = 0
+            self.status = daemon.terminate()
+            store.abandon()
+        for one in crowd:
+            one.close()
+        if self.status != 0:
+            expect_equal((self.status, "ending: no memory" in daemon.log()), (COULD_NOT_START, True), "status and reason")
+        daemon.start()
+        with Store(daemon.socket) as store:
+            expect_equal(len(store.load_all("doc")[0]), 1, "records")
+
+    @staticmethod
+    def _connect(crowd, daemon, before, memory):
+        """Until all of them are taken, or one allocation has failed."""
+        bound = time.monotonic() + WAIT_SECONDS
+        try:
+            for one in crowd:
+                one.connect(daemon.socket)
+            while memory.control.failed == 0 and daemon.descriptors() < before + CROWD:
+                if time.monotonic() > bound:
+                    raise Broken("connections are not taken")
+                time.sleep(0.001)
+        except OSError:
+            pass        # the daemon is there no more
+
+
+@test("every allocation fails, alone, while %d connections come: the daemon goes on, or says why not" % CROWD)
+def _():
+    wrong, fired, ended = [], 0, 0
+    for at, crowd in each(Crowd, itertools.count(1)):
+        if crowd.wrong:
+            wrong.append("the %dth: %s" % (at, crowd.wrong))
+        elif crowd.failed == 0:
+            break
+        fired, ended = fired + 1, ended + (crowd.status != 0)
+    note("%d allocations failed; %d daemons ended for it, and said why" % (fired, ended))
+    assert not wrong, "\n".join(wrong[:20])
+    assert fired >= CROWD and 1 <= ended <= fired // CROWD, (fired, ended)
 
 
 if __name__ == "__main__":
