@@ -1,7 +1,7 @@
 """tests/run: build with every compiler, run the suites of tests/suites, several at a time, and count what they say.
 
 Everything that is done is a job: a build or a suite. A job begins when what it needs is built and as many cores as it takes
-are free; the first in the table goes first. A suite that takes all cores is alone, and so comes last. Each job prints one
+are left of --jobs; the first in the table goes first. A suite that takes all is alone, and so comes last. Each job prints one
 line when it and everything before it in the table has ended: the lines are always in the same order.
 
 A job's output is kept in build/test-logs/NAME.log, and its end shown if the job failed. A suite fails if it says so in its TAP,
@@ -11,6 +11,7 @@ sanitizer found something in any process that it started. Builds count as tests:
 
 import argparse
 import os
+import signal
 import sys
 import time
 
@@ -127,8 +128,8 @@ def options(names):
         'named: "unit" is all of unit/..., "unit/log" only that one. The last line is "N passed, N failed, N skipped"; the '
         "exit status is 1 if anything failed, and in CI (CI=true) also if anything was skipped.")
     parser.add_argument("--list", action="store_true", help="tell the names of the suites, and how they are run")
-    parser.add_argument("--jobs", type=int, metavar="N", default=len(os.sched_getaffinity(0)),
-                        help="so many at a time (as many as there are cores: %(default)s)")
+    parser.add_argument("--jobs", type=int, metavar="N", default=len(os.sched_getaffinity(0)) + 1,
+                        help="so many at a time (one more than there are cores, since they wait a lot: %(default)s)")
     parser.add_argument("suites", nargs="*", metavar="SUITE")
     chosen = parser.parse_args()
     if chosen.jobs < 1:
@@ -144,8 +145,8 @@ def main():
     table = read_table(os.path.join(ROOT, "tests", "suites"))
     chosen = options({line.name for line in table})
     if chosen.list:
-        for line in table:
-            print(line)
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        print("\n".join(map(str, table)))
         return 0
     os.makedirs(LOGS, exist_ok=True)
     for line in table:
