@@ -67,6 +67,7 @@ def _():
 @test("Check it")
 def _():
     check, = blocks("Check it")
+    must("journalctl --sync")
     output = must(check)
     for wanted in "roundTripMs", "appends", "Status: ", "ready":
         expect_equal(wanted in output, True, wanted)
@@ -78,7 +79,8 @@ def _():
     configure, = blocks("Configure it")
     expect_equal(re.findall(r"^(page-bytes = 2M) +; (\S+)", must(configure), re.M),
                  [("page-bytes = 2M", "/etc/kyneta-stored.conf.d/local.conf:1")])
-    expect_equal("page-bytes" in must("journalctl --unit kyneta-stored"), True)
+    # The order to reload is given when systemctl returns; that it is carried out, and in the journal, takes a moment.
+    must("until journalctl --sync && journalctl --unit kyneta-stored | grep page-bytes; do sleep 0.1; done")
 
 
 @test("Upgrade it: another process, the same documents")
