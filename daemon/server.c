@@ -148,6 +148,7 @@ static bool answer_at_once(struct server *server)
 {
 	struct job_list writes = server->to_writer, reads = server->to_readers;
 	bool fatal = false, wrote, read;
+	size_t count;
 
 	/* Answers start what waited for them: that is for the lists themselves. */
 	server->to_writer = server->to_readers = (struct job_list){0};
@@ -158,7 +159,9 @@ static bool answer_at_once(struct server *server)
 		job_list_move(&server->to_writer, &writes);
 	if (!read)
 		job_list_move(&server->to_readers, &reads);
-	stats_add(at_once, (wrote ? writes.count : 0) + (read ? reads.count : 0));
+	count = (wrote ? writes.count : 0) + (read ? reads.count : 0);
+	server->at_once += count;
+	stats_add(at_once, count);
 	if (wrote)
 		answer(server, &writes);
 	if (read)
@@ -216,12 +219,21 @@ static void on_wake(uv_poll_t *handle, int status, int events)
 
 static void on_check(uv_check_t *handle)
 {
-	turn(handle->data);
+	struct server *server = handle->data;
+
+	awake_woken(&server->awake);
+	turn(server);
 }
 
 static void on_prepare(uv_prepare_t *handle)
 {
-	turn(handle->data);
+	struct server *server = handle->data;
+
+	turn(server);
+	/* One that waits for its answer, and no other. */
+	if (server->at_once == 1 && server->outstanding == 0 && !server->draining)
+		awake_wait(&server->awake, uv_backend_fd(&server->loop));
+	server->at_once = 0;
 }
 
 /* ---- stopping ---- */
@@ -338,6 +350,7 @@ static void on_tick(uv_timer_t *handle)
 		drain_tick(server);
 	} else {
 		latency_tick();
+		awake_look(&server->awake);
 		server_accept_waiting(server);
 	}
 }
@@ -441,6 +454,7 @@ int server_init(struct server *server, struct config *config, const int *listen_
 	memset(server, 0, sizeof(*server));
 	server->config = config_ref(config);
 	pthread_mutex_init(&server->mutex, NULL);
+	awake_look(&server->awake);
 	uv_replace_allocator(malloc, reallocate_for_loop, calloc, free);
 	status = uv_loop_init(&server->loop);
 	if (status != 0)

@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <uv.h>
 
+#include "daemon/awake.h"
 #include "daemon/config.h"
 #include "daemon/connection.h"
 #include "daemon/job.h"
@@ -60,6 +61,8 @@ struct server {
 	struct job_list to_writer, to_readers; /* handed over at the end of the turn */
 	size_t outstanding;		       /* with the threads now */
 	bool answered;			       /* results came back in this turn */
+	size_t at_once;			       /* answered without them since the loop last slept */
+	struct awake awake;
 
 	/* what is held in all */
 	uint64_t in_flight, request_bytes, reply_bytes, reply_reserved;
