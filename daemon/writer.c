@@ -14,8 +14,13 @@
 #include "daemon/pulse.h"
 #include "daemon/stats.h"
 
-/* One commit for everybody pays where a sync is slow; a disk that syncs faster than this loses by it. */
-#define JOIN_SYNC_US_MIN 200
+/*
+ * One commit for everybody pays where a sync takes longer than what everybody has to wait for then: that their answers
+ * are written, read, and followed by new requests. In microseconds, and per cent of one for each request. Else it is
+ * better that half of them are carried out and committed meanwhile.
+ */
+#define TURNAROUND_US		   60
+#define TURNAROUND_REQUEST_PERCENT 25
 
 /* Parts of a recent sync: how long a batch waits for the next request, and how long in all while they come. */
 #define LINGER_GAP_SHARE  10
@@ -177,6 +182,14 @@ static void take_batch(struct writer *writer, struct job_list *jobs)
 	}
 }
 
+/* Is the sync of this batch worth waiting for all who may still join it? */
+static bool join_pays(const struct writer *writer)
+{
+	uint64_t turnaround_us = TURNAROUND_US + writer->expected * TURNAROUND_REQUEST_PERCENT / 100;
+
+	return writer->batch.synced && writer->batch.recent_sync_us > turnaround_us;
+}
+
 /*
  * Everything taken so far is carried out, and not committed yet: who has come meanwhile, or is expected, joins. Not
  * where commits are quick: there the clients of one batch had better be busy while the other is carried out.
@@ -187,7 +200,7 @@ static void join(void *context, struct job_list *jobs)
 	size_t before = jobs->count;
 	bool more;
 
-	if (!writer->batch.synced || writer->batch.recent_sync_us < JOIN_SYNC_US_MIN)
+	if (!join_pays(writer))
 		return;
 	set_hungry(writer, true);
 	writer->linger_since_us += clock_us() - writer->taken_us;
