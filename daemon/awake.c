@@ -8,8 +8,8 @@
 
 #include "daemon/clock.h"
 
-/* About twice what waking up takes. */
-#define AWAKE_US 50
+/* Waking up both who asks and this loop, and what they do with a pipeline's answers. */
+#define AWAKE_US 100
 
 #define PRESSURE_PATH "/proc/pressure/cpu"
 

@@ -1,5 +1,5 @@
 /*
- * awake: a loop that is asked one thing after the other by somebody who waits for each answer does not sleep between
+ * awake: a loop that is asked one thing after the other by somebody who waits for the answer does not sleep between
  * them. Being woken takes longer than most answers: a processor that sleeps has to wake up first.
  *
  * Only while the next question comes within AWAKE_US of the last answer, as seen the last time; whoever takes longer

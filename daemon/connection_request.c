@@ -13,9 +13,10 @@
 
 #define DAEMON_NAME "kyneta-stored " KYNETA_VERSION
 
-/* Writes of one connection that are worth handing over before the turn's end: twice what may be done at once.
- */
-#define FEED_WRITES 16
+/* Writes of one connection that are worth handing over before the turn's end; and if nobody else asks for anything:
+ * more than may be done at once. */
+#define FEED_WRITES	 16
+#define FEED_LONE_WRITES (WRITER_AT_ONCE_REQUESTS + 1)
 
 void connection_charge(struct connection *connection, struct job *job)
 {
@@ -337,6 +338,15 @@ static void request_greeting(struct connection *connection, struct job *job, int
 	}
 }
 
+static bool worth_feeding(const struct connection *connection)
+{
+	const struct server *server = connection->server;
+	bool lone = connection->in_flight == server->in_flight;
+
+	return connection->order.writes.count >= (lone ? FEED_LONE_WRITES : FEED_WRITES) &&
+	       writer_hungry(server->writer);
+}
+
 /* A pipeline of writes keeps both threads busy if the writer does not wait for the last one to be read. */
 static void feed(struct connection *connection)
 {
@@ -361,7 +371,7 @@ static void enqueue(struct connection *connection, struct job *job)
 		/* Out of memory, and out of its place in the order: no answer is the only true one. */
 		connection_discharge(connection, job);
 		connection_drop(connection);
-	} else if (connection->order.writes.count >= FEED_WRITES && writer_hungry(connection->server->writer)) {
+	} else if (worth_feeding(connection)) {
 		feed(connection);
 	}
 }

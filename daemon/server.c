@@ -84,6 +84,9 @@ static void answer(struct server *server, struct job_list *jobs)
 		return;
 	server->now_us = clock_us();
 	while ((job = job_list_pop(jobs)) != NULL) {
+		if (job->connection != server->asker)
+			server->askers++;
+		server->asker = job->connection;
 		if (job->connection != NULL)
 			connection_answer(job->connection, job);
 		else
@@ -148,7 +151,6 @@ static bool answer_at_once(struct server *server)
 {
 	struct job_list writes = server->to_writer, reads = server->to_readers;
 	bool fatal = false, wrote, read;
-	size_t count;
 
 	/* Answers start what waited for them: that is for the lists themselves. */
 	server->to_writer = server->to_readers = (struct job_list){0};
@@ -159,9 +161,7 @@ static bool answer_at_once(struct server *server)
 		job_list_move(&server->to_writer, &writes);
 	if (!read)
 		job_list_move(&server->to_readers, &reads);
-	count = (wrote ? writes.count : 0) + (read ? reads.count : 0);
-	server->at_once += count;
-	stats_add(at_once, count);
+	stats_add(at_once, (wrote ? writes.count : 0) + (read ? reads.count : 0));
 	if (wrote)
 		answer(server, &writes);
 	if (read)
@@ -230,10 +230,11 @@ static void on_prepare(uv_prepare_t *handle)
 	struct server *server = handle->data;
 
 	turn(server);
-	/* One that waits for its answer, and no other. */
-	if (server->at_once == 1 && server->outstanding == 0 && !server->draining)
+	/* One that waits for its answers, and no other. */
+	if (server->askers == 1 && server->outstanding == 0 && !server->draining)
 		awake_wait(&server->awake, uv_backend_fd(&server->loop));
-	server->at_once = 0;
+	server->askers = 0;
+	server->asker = NULL;
 }
 
 /* ---- stopping ---- */

@@ -61,7 +61,8 @@ struct server {
 	struct job_list to_writer, to_readers; /* handed over at the end of the turn */
 	size_t outstanding;		       /* with the threads now */
 	bool answered;			       /* results came back in this turn */
-	size_t at_once;			       /* answered without them since the loop last slept */
+	const struct connection *asker;	       /* was answered since the loop last slept; only compared */
+	unsigned askers;		       /* 2: several were */
 	struct awake awake;
 
 	/* what is held in all */

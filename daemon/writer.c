@@ -31,7 +31,6 @@
 
 /* What may be carried out at once: so much, where a sync takes at most so long, from one connection or after a pause.
  */
-#define AT_ONCE_REQUESTS 8
 #define AT_ONCE_BYTES	 (64 * 1024)
 #define AT_ONCE_SYNC_US	 500
 #define AT_ONCE_QUIET_US 1000
@@ -348,7 +347,7 @@ static bool are_few_small_appends(const struct job_list *jobs)
 {
 	size_t bytes = 0;
 
-	if (jobs->count > AT_ONCE_REQUESTS)
+	if (jobs->count > WRITER_AT_ONCE_REQUESTS)
 		return false;
 	for (const struct job *job = jobs->head; job != NULL; job = job->next) {
 		bytes += job->frame_size;

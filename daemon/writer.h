@@ -21,6 +21,9 @@
 #include "daemon/engine.h"
 #include "daemon/job.h"
 
+/* Requests that may be carried out at once (writer_at_once), at most. */
+#define WRITER_AT_ONCE_REQUESTS 64
+
 struct writer;
 struct gate;
 struct pulse;
