@@ -135,6 +135,9 @@ static void linger(struct writer *writer, size_t taken)
 	uint64_t sync_us = writer->batch.recent_sync_us, until_us, limit_us;
 	size_t wanted = writer->expected, before;
 
+	/* No more than may be taken. */
+	if (wanted > writer->options.limits.batch_requests)
+		wanted = writer->options.limits.batch_requests;
 	if (taken >= wanted)
 		return;
 	wanted = wanted - taken < LINGER_REQUESTS ? wanted - taken : LINGER_REQUESTS;
